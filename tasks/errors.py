@@ -1,0 +1,75 @@
+"""Every error that Proofmint raises on purpose, with the exit status of each.
+
+    ProofmintError            1  anything below; never raised itself
+    ├── ParamsError           2  params.yaml or a command's arguments are wrong
+    ├── GateRefused           3  data or a release did not meet its expectations
+    ├── DataError             4  the data cannot be used as it is
+    │   └── SchemaError       4  schema.json and the data disagree
+    ├── SourceError           5  the source answered, but not with what was asked for
+    │   └── SourceUnavailable 5  the source did not answer: worth a retry
+    ├── TrainingError         6  training or sampling cannot go on
+    ├── VerificationError     7  a release is not what its proof says
+    └── WorkspaceError        8  git, DVC, a server or the disk is not as needed
+
+A message says what was expected, what was found and what to do. `retryable` is for Airflow: a
+fault of the infrastructure may pass, a fault of the data or the settings will not.
+"""
+
+
+class ProofmintError(Exception):
+    """Base of all errors that end a command with a message instead of a traceback."""
+
+    exit_code = 1
+    retryable = False
+
+
+class ParamsError(ProofmintError):
+    """A setting is unknown, of the wrong type, or impossible."""
+
+    exit_code = 2
+
+
+class GateRefused(ProofmintError):
+    """A gate examined the data and said no."""
+
+    exit_code = 3
+
+
+class DataError(ProofmintError):
+    """The data cannot be used as it is."""
+
+    exit_code = 4
+
+
+class SchemaError(DataError):
+    """The schema is malformed, or the data does not follow it."""
+
+
+class SourceError(ProofmintError):
+    """A source answered, but without the table, column or file that was asked for."""
+
+    exit_code = 5
+
+
+class SourceUnavailable(SourceError):
+    """A source did not answer; a later try may succeed."""
+
+    retryable = True
+
+
+class TrainingError(ProofmintError):
+    """A generator cannot be trained or sampled."""
+
+    exit_code = 6
+
+
+class VerificationError(ProofmintError):
+    """A release does not match its manifest or its attestation."""
+
+    exit_code = 7
+
+
+class WorkspaceError(ProofmintError):
+    """The project folder, git, DVC or a local server is not in the state that is needed."""
+
+    exit_code = 8

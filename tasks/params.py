@@ -1,0 +1,231 @@
+"""params.yaml as frozen, typed records: every setting, its type, its default and what it is for.
+
+One entry per dataset under `datasets:`. Its sections must all be present, even if empty (`{}`),
+because DVC follows each of them as a dependency of the stages that use it; what a section leaves
+out has the default given here. The field descriptions are the documentation of the settings.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from tasks.errors import ParamsError
+from tasks.schema import Kind
+
+PARAMS_FILE = "params.yaml"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+_R = TypeVar("_R", bound=BaseModel)
+
+
+class Record(BaseModel):
+    """A frozen group of settings that refuses unknown keys and does not guess types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SourceParams(BaseModel):
+    """Where the data comes from; every other key is a setting of the source named by `type`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    type: str = Field(description="a file of tasks/sources: sql, files, images ...")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys beside `type`, checked by the source itself."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class CleanParams(Record):
+    drop_duplicates: bool = Field(default=False, description="drop rows that repeat another row")
+    drop_missing: bool = Field(default=False, description="drop rows with a missing value")
+    drop_columns: list[str] = Field(default=[], description="columns to leave out (PII, keys)")
+
+
+class SplitParams(Record):
+    holdout_fraction: Fraction = Field(
+        default=0.2, description="share of the rows that no generator ever sees; judges the result"
+    )
+    stratify: bool = Field(default=True, description="keep the shares of the target's values")
+
+
+class BalanceParams(Record):
+    method: Literal["none", "oversample", "undersample"] = Field(
+        default="none", description="how to even out the target's values before training"
+    )
+
+
+class TrainParams(Record):
+    epochs: int | None = Field(
+        default=None, ge=1, le=100_000, description="passes over the rows at most; null: by size"
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="rows of a step; null: by size"
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="peak of the schedule; null: the generator's own"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without a better validation loss before stopping"
+    )
+    validation_fraction: Fraction = Field(
+        default=0.1, description="share of the training rows kept for early stopping"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto takes the GPU where there is one"
+    )
+    threads: int = Field(
+        default=2, ge=1, le=256, description="CPU threads; another number may change the last bit"
+    )
+
+
+class SampleParams(Record):
+    rows: int | None = Field(
+        default=None, ge=1, description="synthetic rows; null: as many as the training data has"
+    )
+
+
+class EvaluateParams(Record):
+    metrics: list[str] | None = Field(
+        default=None, description="names of metrics to compute; null: all that apply"
+    )
+
+
+class Threshold(Record):
+    """When a metric passes. Either bound may be absolute, relative to the reference, or both."""
+
+    at_most: float | None = Field(default=None, description="the value may not be larger")
+    at_least: float | None = Field(default=None, description="the value may not be smaller")
+    at_most_reference_plus: float | None = Field(
+        default=None, description="the value may exceed the real holdout's by so much"
+    )
+    at_least_reference_minus: float | None = Field(
+        default=None, description="the value may fall short of the real holdout's by so much"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if all(bound is None for bound in self.model_dump().values()):
+            raise ValueError(f"needs one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class PublishParams(Record):
+    title: str = Field(min_length=1, description="what people read in the catalogue")
+    description: str = Field(min_length=1, description="what the real data is and where it is from")
+    license: str = Field(min_length=1, description="licence of the release, an SPDX identifier")
+    source_citation: str | None = Field(default=None, description="how to cite the real data")
+    to: list[str] = Field(default=["folder"], description="files of tasks/publishing/targets")
+
+
+class DatasetParams(Record):
+    kind: Kind = Field(description="tabular, image or text")
+    schedule: str | None = Field(description="cron expression or preset for Airflow; null: none")
+    seed: int = Field(ge=0, lt=2**63, description="all randomness of the dataset comes from it")
+    target: str | None = Field(description="column to predict, or the labels of images and texts")
+    source: SourceParams = Field(description="where the data comes from")
+    clean: CleanParams = Field(description="what is done to the raw data")
+    split: SplitParams = Field(description="how the holdout is taken")
+    balance: BalanceParams = Field(description="how the training data is evened out")
+    generator: Name = Field(description="a file of tasks/generators/<kind>")
+    generator_params: dict[str, Any] = Field(description="settings of that generator")
+    train: TrainParams = Field(description="how it is trained")
+    sample: SampleParams = Field(description="what is drawn from it")
+    evaluate: EvaluateParams = Field(description="how the result is judged")
+    thresholds: dict[str, Threshold] = Field(
+        min_length=1, description="what a release must reach, by metric"
+    )
+    publish: PublishParams = Field(description="what the release says about itself")
+
+
+class Params(Record):
+    datasets: dict[Name, DatasetParams] = Field(min_length=1, description="the datasets by name")
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: with one line for each wrong key: its path, what was expected, what was found.
+    """
+    return parse(read_yaml(path), str(path))
+
+
+def load_dataset(path: Path, name: str) -> DatasetParams:
+    """The entry of one dataset; the other entries are not looked at.
+
+    Raises:
+        ParamsError: there is no such dataset, or its entry is wrong.
+    """
+    content = read_yaml(path)
+    datasets = content.get("datasets")
+    if not isinstance(datasets, dict) or name not in datasets:
+        choices = ", ".join(datasets) if isinstance(datasets, dict) else "none"
+        raise ParamsError(f"{path} has no dataset {name!r}; it has: {choices}")
+    return parse({"datasets": {name: datasets[name]}}, str(path)).datasets[name]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"expected the file {path}, found none") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"expected {path} to be a mapping, found {type(content).__name__}")
+    return content
+
+
+def parse(content: dict[str, Any], where: str) -> Params:
+    """Check a mapping; `where` names its origin in messages."""
+    return validated(Params, content, where)
+
+
+def validated(record: type[_R], content: Any, where: str) -> _R:
+    """`content` as a record of this type, or a ParamsError that names every wrong key."""
+    try:
+        return record.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(record, detail) for detail in error.errors()]
+        raise ParamsError("\n".join([f"{where} is not valid:", *lines])) from error
+
+
+def _explain(record: type[BaseModel], detail: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    found = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            choices = ", ".join(_keys_at(record, detail["loc"][:-1]))
+            return f"  {path}: unknown key; choose one of: {choices}"
+        case "missing":
+            return f"  {path}: missing; write it, or {{}} for an empty section"
+        case _:
+            message = re.sub(r"^Value error, ", "", detail["msg"])
+            shown = "" if isinstance(found, dict) else f", found {found!r}"
+            return f"  {path}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(record: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that the record at `path` inside `record` knows."""
+    current: Any = record
+    for part in path:
+        if get_origin(current) is dict:
+            current = get_args(current)[1]
+        else:
+            current = current.model_fields[str(part)].annotation
+    return list(current.model_fields)

@@ -1,0 +1,130 @@
+"""dvc.yaml and params.yaml as stages and edges, for everyone who must know the pipeline's graph.
+
+The one module of ours that DAG files import: PyYAML and the standard library only. It reads the
+part of DVC's templating that dvc.yaml uses (`foreach: ${datasets}`, `${key}`, `${item.…}`); a test
+compares the result with DVC's own reading.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PIPELINE_FILE = "dvc.yaml"
+PARAMS_FILE = "params.yaml"
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
+
+
+class PipelineError(ValueError):
+    """dvc.yaml or params.yaml has no graph to read; plain, so that DAG files need no more of us."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of one dataset, e.g. `train@adult`."""
+
+    name: str
+    dataset: str
+    description: str
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    always_changed: bool
+    airflow: Mapping[str, Any] = field(default_factory=dict)
+    """What only Airflow needs: pool, queue, retries, timeout_minutes."""
+
+    @property
+    def address(self) -> str:
+        """How DVC calls the stage."""
+        return f"{self.name}@{self.dataset}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One entry of params.yaml with its stages, in the order of dvc.yaml."""
+
+    name: str
+    params: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+
+    def edges(self) -> set[tuple[str, str]]:
+        """Pairs of stage names (before, after): an output of the first is a dependency of the other."""
+        return {
+            (before.name, after.name)
+            for before in self.stages
+            for after in self.stages
+            if any(_overlap(out, dep) for out in before.outs for dep in after.deps)
+        }
+
+
+def load(root: Path) -> dict[str, Dataset]:
+    """The datasets of the project at `root`, by name.
+
+    Raises:
+        PipelineError: a file is missing, is not YAML or has another form than expected.
+    """
+    entries = _read(root / PARAMS_FILE).get("datasets")
+    templates = _read(root / PIPELINE_FILE).get("stages")
+    if not isinstance(entries, dict) or not isinstance(templates, dict):
+        raise PipelineError(f"expected datasets: in {PARAMS_FILE} and stages: in {PIPELINE_FILE}")
+    return {
+        name: Dataset(name, entry, tuple(_stages(templates, name, entry)))
+        for name, entry in entries.items()
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+    except (OSError, yaml.YAMLError) as error:
+        raise PipelineError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"expected {path} to be a mapping, found {type(content).__name__}")
+    return content
+
+
+def _stages(templates: Mapping[str, Any], dataset: str, entry: Any) -> Iterable[Stage]:
+    for name, template in templates.items():
+        if template.get("foreach") != "${datasets}":
+            raise PipelineError(f"expected stage {name!r} to have `foreach: ${{datasets}}`")
+        body = _fill(template["do"], {"key": dataset, "item": entry}, f"{name}@{dataset}")
+        yield Stage(
+            name=name,
+            dataset=dataset,
+            description=body.get("desc", ""),
+            command=body["cmd"],
+            deps=tuple(body.get("deps", ())),
+            outs=tuple(body.get("outs", ())),
+            always_changed=body.get("always_changed", False),
+            airflow=body.get("meta", {}).get("airflow", {}),
+        )
+
+
+def _fill(template: Any, names: Mapping[str, Any], address: str) -> Any:
+    """`template` with each `${…}` replaced by the value that it names."""
+    if isinstance(template, dict):
+        return {key: _fill(value, names, address) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_fill(value, names, address) for value in template]
+    if isinstance(template, str):
+        return _PLACEHOLDER.sub(lambda match: _look_up(match[1], names, address), template)
+    return template
+
+
+def _look_up(path: str, names: Mapping[str, Any], address: str) -> str:
+    value: Any = names
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise PipelineError(f"{address}: ${{{path}}} is not in {PARAMS_FILE}")
+        value = value[part]
+    return str(value)
+
+
+def _overlap(out: str, dep: str) -> bool:
+    """Whether two paths are the same or one holds the other."""
+    return out == dep or dep.startswith(out + "/") or out.startswith(dep + "/")

@@ -1,0 +1,211 @@
+"""A dataset on disk: a folder with `schema.json` and, for each table, a folder of Parquet shards.
+
+    data/adult/clean/
+        schema.json
+        adult/part-00000.parquet ...
+
+Everything is read and written as iterators of Arrow batches, so memory stays bounded. The same
+rows give the same bytes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import DataError, SchemaError
+from tasks.schema import SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
+
+SHARD_ROWS = 1_000_000
+"""Rows of a shard at most; small enough to move around, large enough to compress well."""
+
+SHARD_BYTES = 256 * 2**20
+"""Bytes in memory of a shard at most, which is what limits shards of images and texts."""
+
+BATCH_ROWS = 65_536
+"""Rows of a batch at most, and of a row group in a file."""
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target` when the block ends well, and is removed if not.
+
+    What stood at `target` before stays until the new folder is whole, so a reader never sees a
+    half-written one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            os.replace(target, old / target.name)
+            os.replace(draft, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(draft, target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` whole or not at all; equal contents give equal bytes."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that a stage wrote.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"expected the file {path}, found none; run the stage before") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def write_table(folder: Path, table: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write batches as shards under `folder/<table>`; return the number of rows.
+
+    The cut into shards and row groups depends on the rows alone, not on how they came in batches.
+
+    Raises:
+        SchemaError: a batch has other columns or types than `table` says.
+    """
+    schema = arrow_schema(table)
+    place = folder / table.name
+    place.mkdir(parents=True)
+    n_rows = n_shards = 0
+    for shard in _shards(_conform(batch, schema, table.name) for batch in batches):
+        # Metadata of the writer's making (pandas, clocks) would change bytes for equal rows.
+        pq.write_table(
+            shard.replace_schema_metadata(None),
+            place / f"part-{n_shards:05d}.parquet",
+            compression="zstd",
+            row_group_size=BATCH_ROWS,
+        )
+        n_rows += shard.num_rows
+        n_shards += 1
+    if n_shards == 0:
+        pq.write_table(schema.empty_table(), place / "part-00000.parquet", compression="zstd")
+    return n_rows
+
+
+def write_dataset(
+    folder: Path, schema: DatasetSchema, tables: Mapping[str, Iterable[pa.RecordBatch]]
+) -> dict[str, int]:
+    """Write a whole dataset into the existing `folder`; return the rows of each table.
+
+    Args:
+        folder: usually the draft that `new_folder` gives.
+        schema: describes every table.
+        tables: batches by table name.
+    """
+    (folder / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")
+    return {table.name: write_table(folder, table, tables[table.name]) for table in schema.tables}
+
+
+def read_batches(
+    folder: Path, table: str, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Batches of one table of a dataset, in the order in which they were written.
+
+    Raises:
+        DataError: the table is missing or a shard cannot be read.
+    """
+    for path in _shard_paths(folder, table):
+        try:
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"cannot read {path}: {error}") from error
+
+
+def read_table(folder: Path, table: str, columns: list[str] | None = None) -> pa.Table:
+    """One table of a dataset in memory, whole."""
+    schema = arrow_schema(DatasetSchema.load(folder).table(table))
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    return pa.Table.from_batches(
+        (_conform(batch, schema, table) for batch in read_batches(folder, table, columns)), schema
+    )
+
+
+def count_rows(folder: Path, table: str) -> int:
+    """Rows of a table, from the files' footers alone."""
+    return sum(pq.read_metadata(path).num_rows for path in _shard_paths(folder, table))
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or of a folder: of the sorted lines `<sha256>  <relative path>`."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        lines = [f"{digest(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _shard_paths(folder: Path, table: str) -> list[Path]:
+    paths = sorted((folder / table).glob("part-*.parquet"))
+    if not paths:
+        raise DataError(f"expected table {table!r} in {folder}, found no Parquet file of it")
+    return paths
+
+
+def _conform(batch: pa.RecordBatch, schema: pa.Schema, table: str) -> pa.RecordBatch:
+    if batch.schema.names != schema.names:
+        raise SchemaError(
+            f"table {table!r}: expected the columns {schema.names}, found {batch.schema.names}"
+        )
+    try:
+        return batch.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise SchemaError(f"table {table!r} does not follow its schema: {error}") from error
+
+
+def _shards(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    n_rows = n_bytes = 0
+    for batch in _rebatch(batches):
+        waiting.append(batch)
+        n_rows += batch.num_rows
+        n_bytes += batch.nbytes
+        if n_rows >= SHARD_ROWS or n_bytes >= SHARD_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, n_rows, n_bytes = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _rebatch(batches: Iterable[pa.RecordBatch], n_rows: int = 8_192) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of exactly `n_rows`, the last one shorter."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    for batch in batches:
+        while batch.num_rows:
+            piece = batch.slice(0, n_rows - n_waiting)
+            batch = batch.slice(piece.num_rows)
+            waiting.append(piece)
+            n_waiting += piece.num_rows
+            if n_waiting == n_rows:
+                yield pa.concat_batches(waiting)
+                waiting, n_waiting = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)

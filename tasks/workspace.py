@@ -1,0 +1,122 @@
+"""Where things are: the folders of a dataset, the project, and the state that git never sees.
+
+A run works in a *root*: the project's own folder (`dvc repro`) or a git worktree of it (Airflow).
+State that must outlive a run (checkpoints, MLflow's store, keys, servers) is in `.proofmint/` of
+the *project*, which all its worktrees share.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.errors import WorkspaceError
+
+Gate = Literal["raw", "clean", "synthetic", "release"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders and files of one dataset under a root, as dvc.yaml names them."""
+
+    root: Path
+    dataset: str
+
+    @property
+    def _data(self) -> Path:
+        return self.root / "data" / self.dataset
+
+    @property
+    def raw(self) -> Path:
+        return self._data / "raw"
+
+    @property
+    def clean(self) -> Path:
+        return self._data / "clean"
+
+    @property
+    def split(self) -> Path:
+        """Holds two datasets: `train` and `holdout`."""
+        return self._data / "split"
+
+    @property
+    def balanced(self) -> Path:
+        return self._data / "balanced"
+
+    @property
+    def model(self) -> Path:
+        return self._data / "model"
+
+    @property
+    def synthetic(self) -> Path:
+        return self._data / "synthetic"
+
+    @property
+    def evaluation(self) -> Path:
+        return self._data / "evaluation"
+
+    @property
+    def audit(self) -> Path:
+        return self._data / "audit"
+
+    @property
+    def release(self) -> Path:
+        return self.root / "releases" / self.dataset
+
+    @property
+    def attestation(self) -> Path:
+        """Beside the release, because it says who made it when, which differs between runs."""
+        return self.root / "releases" / f"{self.dataset}.attestation.json"
+
+    def verdict(self, gate: Gate) -> Path:
+        return self._data / "gates" / f"{gate}.json"
+
+    def suite(self, gate: Gate) -> Path:
+        """The suite of a gate; synthetic data must satisfy the suite of the clean data."""
+        point = "clean" if gate == "synthetic" else gate
+        folder = self.root / "great_expectations" / "expectations"
+        return folder / f"{self.dataset}_{point}.json"
+
+
+def project_of(root: Path) -> Path:
+    """The project's own folder, seen from any of its worktrees.
+
+    Raises:
+        WorkspaceError: `root` is not in a git repository.
+    """
+    common = git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    return Path(common).parent
+
+
+def state_of(project: Path) -> Path:
+    """The folder of everything that is kept but not versioned; made on first use, owner only.
+
+    `PROOFMINT_HOME` puts it elsewhere.
+    """
+    state = Path(os.environ.get("PROOFMINT_HOME") or project / ".proofmint")
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return state
+
+
+def git(root: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
+    """What a git command prints, stripped.
+
+    Raises:
+        WorkspaceError: git is missing or the command failed; the message is git's own.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            input=stdin,
+            env=None if env is None else {**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise WorkspaceError(f"expected git and the folder {root}: {error}") from error
+    if done.returncode != 0:
+        raise WorkspaceError(f"git {' '.join(arguments)} in {root} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
