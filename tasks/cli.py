@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return options.run(options) or 0
+        status: int = options.run(options)
+        return status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -106,7 +107,14 @@ def _train(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
 
     state = state_of(project_of(at.root))
     tracker = open_tracker(os.environ.get("MLFLOW_TRACKING_URI"), state / "mlflow")
-    train(at.balanced, at.model, params, at.dataset, checkpoints=state / "checkpoints", tracker=tracker)
+    train(
+        at.balanced,
+        at.model,
+        params,
+        at.dataset,
+        checkpoints=state / "checkpoints",
+        tracker=tracker,
+    )
 
 
 def _sample(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
@@ -150,26 +158,143 @@ _STAGES: dict[str, tuple[str, Callable[[DatasetParams, Layout, argparse.Namespac
 # --- commands for people ----------------------------------------------------------------------
 
 
+def _demo(_: argparse.Namespace) -> int:
+    from tasks.commands.demo import demo
+
+    return demo(project_of(Path.cwd()))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from tasks.commands.run import run
+
+    return run(project_of(Path.cwd()), options.dataset, airflow=options.airflow)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from tasks.commands.check import check
+
+    return check(Path.cwd(), options.dataset)
+
+
+def _release(options: argparse.Namespace) -> int:
+    from tasks.commands.release import release
+
+    return release(Path.cwd(), options.dataset)
+
+
+def _releases(_: argparse.Namespace) -> int:
+    from tasks.commands.releases import releases
+
+    return releases(project_of(Path.cwd()))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from tasks.commands.verify import verify
+
+    return verify(options.release, key=options.key)
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from tasks.commands.synthesize import synthesize
+
+    return synthesize(
+        options.input,
+        options.output,
+        target=options.target,
+        rows=options.rows,
+        generator=options.generator,
+        seed=options.seed,
+    )
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from tasks.commands.doctor import doctor
+
+    return doctor(Path.cwd())
+
+
+def _demo_source(options: argparse.Namespace) -> int:
+    from tasks.commands.demo_source import start, stop
+
+    return {"start": start, "stop": stop}[options.action](project_of(Path.cwd()))
+
+
+def _up(_: argparse.Namespace) -> int:
+    from tasks.commands.servers import up
+
+    return up(project_of(Path.cwd()))
+
+
+def _down(_: argparse.Namespace) -> int:
+    from tasks.commands.servers import down
+
+    return down(project_of(Path.cwd()))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="proofmint", description="Real data in, validated synthetic datasets with proof out."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], summary: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.set_defaults(run=run)
+        return command
+
+    add("demo", _demo, "two real datasets from source to verified release, through Airflow")
+    command = add("run", _run, "run a dataset's pipeline with DVC and release the result")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
+    command = add("synthesize", _synthesize, "one CSV in, one synthetic CSV out; no git, no DVC")
+    command.add_argument("input", type=Path, help="CSV file with a header")
+    command.add_argument("output", type=Path, help="CSV file to write")
+    command.add_argument("--target", help="column that a model would predict")
+    command.add_argument("--rows", type=int, help="synthetic rows (default: as many as the input)")
+    command.add_argument("--generator", default="autoregressive", help="default: %(default)s")
+    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    add("releases", _releases, "list the releases of this project")
+    command = add("verify", _verify, "check every digest and the signature of a release, offline")
+    command.add_argument("release", type=Path, help="a release's folder, e.g. releases/digits")
+    command.add_argument(
+        "--key", type=Path, help="PEM file of the public key that must have signed"
+    )
+    command = add("check", _check, "check a dataset's settings, those of its generator included")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command = add("release", _release, "sign, commit and tag what `dvc repro` published")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    add("doctor", _doctor, "check Python, git, disk, GPU, database and ports")
+    command = add("demo-source", _demo_source, "start or stop the demo's embedded PostgreSQL")
+    command.add_argument("action", choices=["start", "stop"])
+    add("up", _up, "start PostgreSQL, Airflow and MLflow on this machine")
+    add("down", _down, "stop what `up` started")
     for name, (summary, stage) in _STAGES.items():
-        command = commands.add_parser(name, help=f"stage: {summary}")
+        command = add(name, _stage_runner(stage), f"stage: {summary}")
         command.add_argument("dataset", help="a name under datasets: in params.yaml")
         if name == "validate":
             command.add_argument("gate", choices=get_args(Gate))
-        command.set_defaults(run=_stage_runner(stage))
     return parser
 
 
 def _stage_runner(
     stage: Callable[[DatasetParams, Layout, argparse.Namespace], None],
-) -> Callable[[argparse.Namespace], None]:
-    def run(options: argparse.Namespace) -> None:
+) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
         root = Path.cwd()
+        _read_local_environment(state_of(project_of(root)))
         params = load_dataset(root / PARAMS_FILE, options.dataset)
         stage(params, Layout(root, options.dataset), options)
+        return 0
 
     return run
+
+
+def _read_local_environment(state: Path) -> None:
+    """Take variables that are not set from `.proofmint/env`, which `demo-source` and `up` write."""
+    place = state / "env"
+    if place.exists():
+        for line in place.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            os.environ.setdefault(name, value)

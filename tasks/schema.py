@@ -44,7 +44,8 @@ class ForeignKey(_Record):
 
 class TableSchema(_Record):
     name: str = Field(
-        pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", description="name of the table and its folder"
+        pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$",
+        description="name of the table and its folder",
     )
     columns: tuple[Column, ...] = Field(min_length=1, description="in the order of the source")
     primary_key: tuple[str, ...] = Field(default=(), description="columns that identify a row")
@@ -159,9 +160,7 @@ def type_name(data_type: pa.DataType) -> str:
 
 def arrow_schema(table: TableSchema) -> pa.Schema:
     """The Arrow schema that batches of `table` have."""
-    return pa.schema(
-        [pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in table.columns]
-    )
+    return pa.schema([pa.field(c.name, arrow_type(c), nullable=c.nullable) for c in table.columns])
 
 
 def _parametric(column: Column) -> pa.DataType:

@@ -99,7 +99,9 @@ def state_of(project: Path) -> Path:
     return state
 
 
-def git(root: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
+def git(
+    root: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None
+) -> str:
     """What a git command prints, stripped.
 
     Raises:
