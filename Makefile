@@ -1,0 +1,63 @@
+# Everything a person or CI runs. Each target sets up what it needs; nothing is installed outside .venv.
+.PHONY: demo test test-slow check format up down repro bench lock clean
+.DEFAULT_GOAL := help
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+INSTALLED := $(VENV)/.installed
+UV_VERSION := 0.13.8
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(INSTALLED) ## two real datasets, from source to verified release, through Airflow
+	@proofmint demo
+
+test: $(INSTALLED) ## the test suite, without what is marked slow
+	pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## what takes minutes or needs a browser (Debian: apt-get install chromium)
+	pytest -m slow
+
+check: $(INSTALLED) ## linters, types, directions of imports
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-cache
+
+format: $(INSTALLED) ## mend what the linters can mend
+	ruff check --fix .
+	ruff format .
+
+up: $(INSTALLED) ## PostgreSQL, Airflow and MLflow on this machine, until `make down`
+	@proofmint up
+
+down: $(INSTALLED) ## stop what `make up` started
+	@proofmint down
+
+repro: $(INSTALLED) ## the pipeline by DVC alone, in this folder
+	@proofmint demo-source start
+	dvc repro
+
+bench: $(INSTALLED) ## what we claim, measured
+	@for script in benchmarks/*.py; do echo "== $$script"; python "$$script" || exit 1; done
+
+# torch's build for GPUs pins its own CUDA packages; a lock that named them would force them on everyone.
+lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
+	uv pip compile -q pyproject.toml --group dev --no-header --no-annotate \
+	  | sed -E '/^(nvidia|cuda|triton)/d; s/^(torch==[0-9.]+)\+cpu/\1/' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean: ## remove the environment; data, releases and .proofmint stay
+	rm -rf $(VENV) *.egg-info
+
+# A Debian python3 has no ensurepip, so the environment is made without pip and filled from outside.
+# Where pip is told of a folder of wheels (a CPU build of torch, say), uv is told too.
+$(INSTALLED): requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version)'
+	@echo "Setting up $(VENV) (once; minutes on a slow line)"
+	@python3 -m venv --clear --without-pip $(VENV)
+	@python3 -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" uv pip install --quiet -r requirements.lock
+	@uv pip install --quiet --no-deps --editable .
+	@touch $@
