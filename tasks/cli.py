@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -57,8 +58,9 @@ def _fail(error: ProofmintError) -> int:
 
 def _crash(error: Exception) -> int:
     """An error that nobody foresaw: the traceback goes to a file, its address to the terminal."""
-    log = state_of(Path.cwd()) / "crash.log"
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    handle, log = tempfile.mkstemp(prefix="proofmint-crash-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.writelines(traceback.format_exception(error))
     print(
         f"internal error: {type(error).__name__}: {error}\n"
         f"This is a fault of Proofmint. Please report it with {log}.",
