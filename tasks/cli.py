@@ -27,7 +27,9 @@ FAULT_FILE_VARIABLE = "PROOFMINT_FAULT_FILE"
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see tasks/errors.py)."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Libraries say much at INFO that is of no use here; we say little.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tasks").setLevel(logging.INFO)
     try:
         status: int = options.run(options)
         return status
@@ -46,13 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fail(error: ProofmintError) -> int:
     print(f"error: {error}", file=sys.stderr)
-    if place := os.environ.get(FAULT_FILE_VARIABLE):
-        fault = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "retryable": error.retryable,
-        }
-        Path(place).write_text(json.dumps(fault), encoding="utf-8")
+    _tell_runner(type(error).__name__, str(error), error.retryable)
     return error.exit_code
 
 
@@ -66,7 +62,14 @@ def _crash(error: Exception) -> int:
         f"This is a fault of Proofmint. Please report it with {log}.",
         file=sys.stderr,
     )
+    _tell_runner("ProofmintError", f"internal error: {error!r}; traceback in {log}", False)
     return 1
+
+
+def _tell_runner(kind: str, message: str, retryable: bool) -> None:
+    if place := os.environ.get(FAULT_FILE_VARIABLE):
+        fault = {"type": kind, "message": message, "retryable": retryable}
+        Path(place).write_text(json.dumps(fault), encoding="utf-8")
 
 
 # --- stages: folders of the current directory in, one folder out ------------------------------

@@ -9,7 +9,8 @@
     │   └── SourceUnavailable 5  the source did not answer: worth a retry
     ├── TrainingError         6  training or sampling cannot go on
     ├── VerificationError     7  a release is not what its proof says
-    └── WorkspaceError        8  git, DVC, a server or the disk is not as needed
+    ├── WorkspaceError        8  git, DVC, a server or the disk is not as needed
+    └── TrackingUnavailable   9  MLflow did not answer: worth a retry
 
 A message says what was expected, what was found and what to do. `retryable` is for Airflow: a
 fault of the infrastructure may pass, a fault of the data or the settings will not.
@@ -73,3 +74,10 @@ class WorkspaceError(ProofmintError):
     """The project folder, git, DVC or a local server is not in the state that is needed."""
 
     exit_code = 8
+
+
+class TrackingUnavailable(ProofmintError):
+    """MLflow did not answer; a later try may succeed."""
+
+    exit_code = 9
+    retryable = True

@@ -118,13 +118,31 @@ class Threshold(Record):
             raise ValueError(f"needs one of {', '.join(type(self).model_fields)}")
         return self
 
+    def bounds(self, reference: float | None) -> tuple[float | None, float | None]:
+        """The lowest and the highest value that passes; null: no such bound.
+
+        Args:
+            reference: the metric of the real holdout; a bound relative to it needs it.
+        """
+        lowest = [] if self.at_least is None else [self.at_least]
+        highest = [] if self.at_most is None else [self.at_most]
+        if reference is not None and self.at_least_reference_minus is not None:
+            lowest.append(reference - self.at_least_reference_minus)
+        if reference is not None and self.at_most_reference_plus is not None:
+            highest.append(reference + self.at_most_reference_plus)
+        return max(lowest, default=None), min(highest, default=None)
+
 
 class PublishParams(Record):
     title: str = Field(min_length=1, description="what people read in the catalogue")
     description: str = Field(min_length=1, description="what the real data is and where it is from")
     license: str = Field(min_length=1, description="licence of the release, an SPDX identifier")
     source_citation: str | None = Field(default=None, description="how to cite the real data")
-    to: list[str] = Field(default=["folder"], description="files of tasks/publishing/targets")
+    creator: str | None = Field(default=None, description="who answers for the release")
+    url: str | None = Field(default=None, description="where the release can be had")
+    to: list[Literal["folder"]] = Field(
+        default=["folder"], description="where the release goes; folder: releases/<name>"
+    )
 
 
 class DatasetParams(Record):
@@ -217,7 +235,8 @@ def _explain(record: type[BaseModel], detail: ErrorDetails) -> str:
         case _:
             message = re.sub(r"^Value error, ", "", detail["msg"])
             shown = "" if isinstance(found, dict) else f", found {found!r}"
-            return f"  {path}: {message[:1].lower()}{message[1:]}{shown}"
+            subject = f"{path}: " if path else ""
+            return f"  {subject}{message[:1].lower()}{message[1:]}{shown}"
 
 
 def _keys_at(record: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

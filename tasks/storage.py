@@ -80,10 +80,21 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not JSON: {error}") from error
 
 
-def write_table(folder: Path, table: TableSchema, batches: Iterable[pa.RecordBatch]) -> int:
+def write_table(
+    folder: Path,
+    table: TableSchema,
+    batches: Iterable[pa.RecordBatch],
+    metadata: Mapping[str, str] | None = None,
+) -> int:
     """Write batches as shards under `folder/<table>`; return the number of rows.
 
     The cut into shards and row groups depends on the rows alone, not on how they came in batches.
+
+    Args:
+        folder: holds the table's folder, which may not exist yet.
+        table: describes the rows.
+        batches: the rows.
+        metadata: what each file says about itself, for readers that look for it.
 
     Raises:
         SchemaError: a batch has other columns or types than `table` says.
@@ -95,7 +106,7 @@ def write_table(folder: Path, table: TableSchema, batches: Iterable[pa.RecordBat
     for shard in _shards(_conform(batch, schema, table.name) for batch in batches):
         # Metadata of the writer's making (pandas, clocks) would change bytes for equal rows.
         pq.write_table(
-            shard.replace_schema_metadata(None),
+            shard.replace_schema_metadata(metadata),
             place / f"part-{n_shards:05d}.parquet",
             compression="zstd",
             row_group_size=BATCH_ROWS,
@@ -103,7 +114,8 @@ def write_table(folder: Path, table: TableSchema, batches: Iterable[pa.RecordBat
         n_rows += shard.num_rows
         n_shards += 1
     if n_shards == 0:
-        pq.write_table(schema.empty_table(), place / "part-00000.parquet", compression="zstd")
+        empty = schema.with_metadata(metadata).empty_table()
+        pq.write_table(empty, place / "part-00000.parquet", compression="zstd")
     return n_rows
 
 

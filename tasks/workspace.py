@@ -5,8 +5,12 @@ State that must outlive a run (checkpoints, MLflow's store, keys, servers) is in
 the *project*, which all its worktrees share.
 """
 
+import contextlib
+import fcntl
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -122,3 +126,40 @@ def git(
     if done.returncode != 0:
         raise WorkspaceError(f"git {' '.join(arguments)} in {root} failed: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """What a DVC command prints, stripped; waits where another command holds DVC's lock.
+
+    Raises:
+        WorkspaceError: the command failed; the message is DVC's own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
+        cwd=root,
+        env=stage_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise WorkspaceError(f"dvc {' '.join(arguments)} in {root} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def stage_environment() -> dict[str, str]:
+    """The environment in which DVC finds our Python as `python`, and `tasks` in its own folder."""
+    environment = dict(os.environ)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment.pop("PYTHONSAFEPATH", None)
+    return environment
+
+
+@contextlib.contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Hold the lock file at `place`; whoever else wants it, in any process, waits."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
