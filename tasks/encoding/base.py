@@ -43,9 +43,16 @@ class Encoder(ABC):
 
     @abstractmethod
     def decode(
-        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator
+        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
     ) -> pa.RecordBatch:
-        """Rows that follow the schema, from tensors as `encode` gives them."""
+        """Rows that follow the schema, from tensors as `encode` gives them.
+
+        Args:
+            encoded: tensors as `encode` gives them.
+            rng: all randomness comes from it.
+            first_row: rows decoded before, where a table is decoded in pieces: new identifiers
+                count on from it, so that none occurs twice.
+        """
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

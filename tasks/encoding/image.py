@@ -1,0 +1,226 @@
+"""Images with a label <-> pixel levels and label indices."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from PIL import Image
+
+from tasks.encoding.base import Batches, Encoder
+from tasks.encoding.columns.categorical import as_texts, from_texts
+from tasks.errors import DataError
+from tasks.schema import IMAGE_TYPE, DatasetSchema, arrow_schema, arrow_type
+
+MODES = {"L": 1, "RGB": 3}
+"""Modes of images that are encoded, and their channels."""
+
+MIN_SIDE = 4
+"""Pixels of the shorter side at least."""
+
+
+class ImageEncoder(Encoder):
+    """Images of one size and mode as whole numbers, with the index of their label.
+
+    A pixel is encoded as the index of its value among the values that occur in the training
+    images, which is what makes a model of images with 17 grey levels give 17 grey levels. Nothing
+    is lost but the compression and the names of the files; a value that did not occur takes the
+    nearest one.
+
+    Tensors, with B images of C channels, H rows and W columns:
+      - `pixels` (B, C, H, W) uint8 in [0, L), L the number of `levels`.
+      - `labels` (B,) uint8, int16 or int32 in [0, K), K the number of `labels`.
+
+    Attributes:
+        height, width, channels: of every image.
+        levels: (L,) uint8 pixel values that occur, ascending.
+        labels: (K,) values of the label column, sorted as texts; K = 1 where the schema has no
+            target.
+        label_counts: (K,) int64 training images of each label.
+    """
+
+    def __init__(
+        self,
+        schema: DatasetSchema,
+        shape: tuple[int, int, int],
+        levels: np.ndarray,
+        labels: pa.Array,
+        label_counts: np.ndarray,
+    ) -> None:
+        self.schema = schema
+        self.channels, self.height, self.width = shape
+        self.levels = levels
+        self.labels = labels
+        self.label_counts = label_counts
+        self._image_column = _image_column(schema)
+
+    @property
+    def n_rows(self) -> int:
+        """Training images."""
+        return int(self.label_counts.sum())
+
+    @classmethod
+    def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        del rng
+        name = _image_column(schema)
+        forms: Counter[tuple[str, int, int]] = Counter()
+        seen = np.zeros(256, dtype=bool)
+        counts: Counter[str] = Counter()
+        for batch in batches():
+            for image in _open(batch.column(name)):
+                forms[image.mode, image.width, image.height] += 1
+                seen[np.unique(np.asarray(image))] = True
+            if schema.target is not None:
+                counts.update(_labels(batch, schema.target))
+        mode, width, height = _one_form(forms)
+        texts = sorted(counts) if schema.target is not None else []
+        if schema.target is None:
+            labels, label_counts = pa.nulls(1), np.array([forms.total()])
+        else:
+            kind = arrow_type(schema.main.column(schema.target))
+            labels, label_counts = from_texts(texts, kind), np.array([counts[t] for t in texts])
+        shape = (MODES[mode], height, width)
+        return cls(schema, shape, np.flatnonzero(seen).astype(np.uint8), labels, label_counts)
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
+        shape = (self.height, self.width, self.channels)
+        pixels = np.empty((batch.num_rows, *shape), dtype=np.uint8)
+        for i, image in enumerate(_open(batch.column(self._image_column))):
+            values = np.asarray(image)
+            if values.size != pixels[i].size or values.shape[:2] != shape[:2]:
+                raise DataError(
+                    f"expected images of {self.width} x {self.height} pixels and"
+                    f" {self.channels} channels, found {image.width} x {image.height}, {image.mode}"
+                )
+            pixels[i] = values.reshape(shape)
+        indices = _nearest_level(self.levels)[pixels]
+        labels = np.zeros(batch.num_rows, dtype=np.int64)
+        if self.schema.target is not None:
+            labels = self._label_indices(batch.column(self.schema.target))
+        return {
+            "pixels": torch.from_numpy(indices.transpose(0, 3, 1, 2).copy()),
+            "labels": torch.from_numpy(labels).to(self._label_dtype),
+        }
+
+    def decode(
+        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
+    ) -> pa.RecordBatch:
+        del rng
+        pixels = self.levels[encoded["pixels"].cpu().numpy().astype(np.int64)].transpose(0, 2, 3, 1)
+        n = len(pixels)
+        files = [
+            {"bytes": _png(image), "path": f"{first_row + i:08d}.png"}
+            for i, image in enumerate(pixels)
+        ]
+        columns: dict[str, pa.Array] = {
+            self._image_column: pa.array(files, IMAGE_TYPE),
+            "width": pa.array([self.width] * n),
+            "height": pa.array([self.height] * n),
+            "mode": pa.array([{1: "L", 3: "RGB"}[self.channels]] * n, pa.string()),
+        }
+        if self.schema.target is not None:
+            indices = encoded["labels"].cpu().numpy().astype(np.int64)
+            columns[self.schema.target] = self.labels.take(pa.array(indices))
+        fields = arrow_schema(self.schema.main)
+        arrays = [columns[field.name].cast(field.type) for field in fields]
+        return pa.RecordBatch.from_arrays(arrays, schema=fields)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        content = {
+            "shape": [self.channels, self.height, self.width],
+            "labels": as_texts(self.labels),
+        }
+        return content, {"levels": self.levels, "label_counts": self.label_counts}
+
+    @classmethod
+    def from_state(
+        cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Self:
+        if schema.target is None:
+            labels = pa.nulls(1)
+        else:
+            labels = from_texts(content["labels"], arrow_type(schema.main.column(schema.target)))
+        channels, height, width = content["shape"]
+        shape = (channels, height, width)
+        return cls(schema, shape, arrays["levels"], labels, arrays["label_counts"])
+
+    @property
+    def _label_dtype(self) -> torch.dtype:
+        if len(self.labels) <= 2**8:
+            return torch.uint8
+        return torch.int16 if len(self.labels) <= 2**15 else torch.int32
+
+    def _label_indices(self, values: pa.Array) -> np.ndarray:
+        found = pc.index_in(values, self.labels)
+        if found.null_count:
+            unknown = as_texts(pc.unique(values.filter(found.is_null())))
+            raise DataError(f"expected labels among {as_texts(self.labels)}, found {unknown}")
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _image_column(schema: DatasetSchema) -> str:
+    """The name of the one image column; refuses columns that no decoded image would have."""
+    images = [column.name for column in schema.main.columns if column.type == "image"]
+    if len(images) != 1:
+        raise DataError(f"expected one column of images in {schema.main.name!r}, found {images}")
+    known = {images[0], schema.target, "width", "height", "mode"}
+    if others := [name for name in schema.main.column_names if name not in known]:
+        raise DataError(
+            f"images come with a label, width, height and mode; found also {others}:"
+            " drop them under clean.drop_columns"
+        )
+    return images[0]
+
+
+def _open(values: pa.Array) -> Iterator[Image.Image]:
+    for i, value in enumerate(values.field("bytes").to_pylist()):
+        try:
+            with Image.open(io.BytesIO(value or b"")) as image:
+                image.load()
+                yield image
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"cannot read the image in row {i} of a batch: {error}") from error
+
+
+def _one_form(forms: Counter[tuple[str, int, int]]) -> tuple[str, int, int]:
+    """The only mode, width and height of all images."""
+    if forms.total() < 2:
+        raise DataError(f"expected two training images at least, found {forms.total()}")
+    found = ", ".join(f"{n} of {w} x {h} {mode}" for (mode, w, h), n in forms.most_common(5))
+    if len(forms) > 1:
+        raise DataError(
+            f"expected images of one size and mode, found {found}"
+            f"{' ...' if len(forms) > 5 else ''}; make them alike in the source"
+        )
+    (mode, width, height) = next(iter(forms))
+    if mode not in MODES or min(width, height) < MIN_SIDE:
+        raise DataError(
+            f"expected 8-bit greyscale (L) or colour (RGB) images of {MIN_SIDE} pixels a side at"
+            f" least, found {found}"
+        )
+    return mode, width, height
+
+
+def _labels(batch: pa.RecordBatch, name: str) -> list[str]:
+    values = batch.column(name)
+    if values.null_count:
+        raise DataError(f"expected a label for every image, found {values.null_count} without one")
+    return as_texts(values)
+
+
+def _nearest_level(levels: np.ndarray) -> np.ndarray:
+    """(256,) uint8: the index of the level nearest to each pixel value, the lower one of two."""
+    distances = np.abs(np.arange(256)[:, None] - levels.astype(np.int64)[None, :])
+    return distances.argmin(axis=1).astype(np.uint8)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """(H, W, C) uint8 as PNG; the same bytes for the same pixels."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
