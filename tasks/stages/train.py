@@ -1,0 +1,106 @@
+"""Train a generator on the balanced training data."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.errors import TrainingError, WorkspaceError
+from tasks.params import DatasetParams
+from tasks.schema import DatasetSchema
+from tasks.storage import count_rows, digest, new_folder, read_batches
+from tasks.tracking import Tracker, Training
+from tasks.training.checkpoint import Checkpoint, code_digests, fingerprint
+from tasks.training.device import choose_device
+from tasks.training.loop import fit
+from tasks.training.model import generator_class, generator_params, save_model
+from tasks.workspace import git
+
+KEY_FILE = "run.key"
+"""Beside the checkpoint: the key of the MLflow run that a retry continues."""
+
+
+def train(
+    balanced: Path,
+    model: Path,
+    params: DatasetParams,
+    dataset: str,
+    *,
+    checkpoints: Path,
+    tracker: Tracker,
+) -> None:
+    """Train the dataset's generator; continue where an interrupted training of the same work was.
+
+    Reads:
+        balanced: the training data.
+    Writes:
+        model: see `tasks.training.model`.
+        checkpoints: a folder per piece of work, removed when its model is in place.
+
+    Raises:
+        ParamsError: there is no such generator, or it has no such settings.
+        TrainingError: the data has several tables, or see `fit`.
+        TrackingUnavailable: MLflow does not answer.
+    """
+    schema = DatasetSchema.load(balanced)
+    if len(schema.tables) > 1:
+        names = ", ".join(table.name for table in schema.tables)
+        raise TrainingError(
+            f"{params.generator} models one table, but {dataset} has {len(schema.tables)}: {names}"
+        )
+    cls = generator_class(params.kind, params.generator)
+    where = f"datasets.{dataset}.generator_params"
+    settings = generator_params(cls, params.generator_params, where)
+    data_digest = digest(balanced)
+    facts = {
+        "data": data_digest,
+        "seed": params.seed,
+        "generator": params.generator,
+        "generator_params": settings.model_dump(mode="json"),
+        "train": params.train.model_dump(mode="json"),
+        "device": _device_name(choose_device(params.train.device)),
+        "torch": torch.__version__,
+    }
+    work = fingerprint({**facts, "code": code_digests(cls)})
+    table = schema.main.name
+    profile = {"rows": count_rows(balanced, table), "columns": len(schema.main.columns)}
+    about = _training(dataset, facts, work, profile, balanced)
+    with Checkpoint.locked(checkpoints / f"{dataset}-{work[:16]}") as checkpoint:
+        with tracker.run(about, checkpoint.folder / KEY_FILE) as run:
+            fitted = fit(
+                cls,
+                settings,
+                schema,
+                lambda: read_batches(balanced, table),
+                params.train,
+                seed=params.seed,
+                checkpoint=checkpoint,
+                report=run.log,
+            )
+            with new_folder(model) as draft:
+                save_model(draft, params.kind, params.generator, settings, fitted)
+                run.log_model(draft, digest(draft))
+        checkpoint.remove()
+
+
+def _training(
+    dataset: str, facts: Mapping[str, Any], work: str, profile: Mapping[str, int], balanced: Path
+) -> Training:
+    tags = {"dataset": dataset, "generator": str(facts["generator"]), "fingerprint": work}
+    # Outside of a git repository there is no commit to name.
+    with contextlib.suppress(WorkspaceError):
+        tags["git_commit"] = git(balanced, "rev-parse", "HEAD")
+    return Training(
+        dataset=dataset,
+        params={name: value for name, value in facts.items() if name != "data"},
+        data_digest=str(facts["data"]),
+        data_profile=profile,
+        tags=tags,
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    """Weights differ in their last bits between models of GPUs."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,171 @@
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.errors import TrainingError
+from tasks.params import TrainParams
+from tasks.training.checkpoint import Checkpoint
+from tasks.training.loop import Fitted, Report, fit, learning_rate
+from tests.fakes import NumbersGenerator, NumbersParams, numbers_batch, numbers_schema
+
+
+def _fit(
+    n_rows: int = 500,
+    *,
+    seed: int = 1,
+    checkpoint: Checkpoint | None = None,
+    report: Report = lambda _step, _metrics: None,
+    poison_step: int | None = None,
+    **settings: Any,
+) -> Fitted:
+    batch = numbers_batch(n_rows)
+    return fit(
+        NumbersGenerator,
+        NumbersParams(poison_step=poison_step),
+        numbers_schema("a", "b"),
+        lambda: iter([batch.slice(0, n_rows // 2), batch.slice(n_rows // 2)]),
+        TrainParams(threads=1, **settings),
+        seed=seed,
+        checkpoint=checkpoint,
+        report=report,
+    )
+
+
+def _weights(fitted: Fitted) -> dict[str, torch.Tensor]:
+    return fitted.generator.state_dict()
+
+
+def _equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+class Killed(Exception):
+    """Stands for `kill -9` where the test cannot end its own process."""
+
+
+def _kill_at(step: int) -> Callable[[int, Mapping[str, float]], None]:
+    def report(at: int, _: Mapping[str, float]) -> None:
+        if at >= step:
+            raise Killed
+
+    return report
+
+
+def test_learning_rate_follows_one_cycle() -> None:
+    assert learning_rate(0, 100, 1.0) == pytest.approx(1 / 25)
+    assert learning_rate(15, 100, 1.0) == pytest.approx((1 / 25 + 1) / 2)
+    assert learning_rate(30, 100, 1.0) == pytest.approx(1.0)
+    assert learning_rate(65, 100, 1.0) == pytest.approx((1 + 1e-4) / 2)
+    assert learning_rate(100, 100, 1.0) == pytest.approx(1e-4)
+    assert learning_rate(0, 1, 1.0) == pytest.approx(1 / 25)
+
+
+def test_training_lowers_the_loss_and_reports_by_step() -> None:
+    records: list[tuple[int, dict[str, float]]] = []
+    fitted = _fit(report=lambda step, metrics: records.append((step, dict(metrics))))
+    # 450 training rows in batches of 32 are 15 steps an epoch; the recipe has 6 epochs.
+    assert [step for step, _ in records] == [15, 30, 45, 50, 60, 75, 90]
+    assert "validation_loss" not in records[3][1]
+    losses = [m["validation_loss"] for _, m in records if "validation_loss" in m]
+    assert losses[-1] < 0.8 * losses[0]
+    summary = fitted.summary
+    assert (summary["rows"], summary["validation_rows"]) == (500, 50)
+    assert (summary["steps"], summary["epochs"]) == (90, 6)
+    assert summary["best_validation_loss"] == min(losses)
+    assert not fitted.generator.training
+
+
+def test_same_seed_same_weights_and_other_seed_other_weights() -> None:
+    assert _equal(_weights(_fit(seed=1)), _weights(_fit(seed=1)))
+    assert not _equal(_weights(_fit(seed=1)), _weights(_fit(seed=2)))
+
+
+def test_global_state_of_torch_is_as_before() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    threads = torch.get_num_threads()
+    torch.manual_seed(5)
+    _fit(epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+# At a report inside of an epoch, at the end of one, and at the last step.
+@pytest.mark.parametrize("step", [50, 60, 90])
+def test_resume_is_exact(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Checkpoint, "is_due", lambda _: True)
+    whole: list[tuple[int, dict[str, float]]] = []
+    undisturbed = _fit(report=lambda s, m: whole.append((s, dict(m))))
+    checkpoint = Checkpoint(tmp_path)
+    with pytest.raises(Killed):
+        _fit(checkpoint=checkpoint, report=_kill_at(step))
+    resumed_at = checkpoint.load()
+    assert resumed_at is not None
+    assert resumed_at[1]["step"] < step
+    again: list[tuple[int, dict[str, float]]] = []
+    resumed = _fit(checkpoint=Checkpoint(tmp_path), report=lambda s, m: again.append((s, dict(m))))
+    assert _equal(_weights(undisturbed), _weights(resumed))
+    assert resumed.summary == undisturbed.summary
+    assert again == whole
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    # A rate this high makes it worse and worse after the first epochs.
+    fitted = _fit(epochs=200, patience=3, learning_rate=0.5)
+    summary = fitted.summary
+    assert summary["epochs"] == summary["best_epoch"] + 3 < 200
+    losses = [record["validation_loss"] for record in summary["history"]]
+    assert losses.index(min(losses)) + 1 == summary["best_epoch"]
+
+
+def test_settings_take_the_place_of_the_recipe() -> None:
+    summary = _fit(epochs=2, batch_size=100, learning_rate=0.02).summary
+    assert summary["recipe"] == {
+        "epochs": 2,
+        "batch_size": 100,
+        "learning_rate": 0.02,
+        "weight_decay": 0.01,
+        "patience": 6,
+        "ema_decay": 0.99,
+    }
+    assert summary["steps"] == 2 * math.ceil(450 / 100)
+
+
+def test_batch_larger_than_the_data() -> None:
+    assert _fit(20, batch_size=1000, epochs=2).summary["steps"] == 2
+
+
+def test_a_loss_that_is_not_finite_names_the_step() -> None:
+    with pytest.raises(TrainingError, match=r"training loss at step 18 is nan.*learning_rate"):
+        _fit(poison_step=18)
+
+
+def test_one_row_is_too_few() -> None:
+    with pytest.raises(TrainingError, match="at least 2 rows to train on, found 1"):
+        _fit(1)
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="torch sees no GPU"):
+        _fit(device="cuda")
+
+
+def test_a_loss_of_the_wrong_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NumbersGenerator, "forward", lambda self, batch: batch["numbers"].mean())
+    with pytest.raises(TrainingError, match=r"one loss per row: expected the shape \(30,\)"):
+        _fit()
+
+
+def test_progress_without_a_terminal_is_lines(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        _fit()
+    lines = [record.message for record in caplog.records]
+    assert lines[0].startswith("training NumbersGenerator (53 parameters) on 450 rows, 50 more")
+    assert lines[1].startswith("epoch 1, step 15 of at most 90: train loss")
+    assert lines[-1].startswith("trained for 6 epochs; best validation loss")
