@@ -1,0 +1,178 @@
+"""How a metric is declared, chosen and measured.
+
+A metric is one function `(Comparison) -> Outcome` with its record, in any file of this package:
+
+    @metric(label="…", family="fidelity", goal="lower", kinds=("tabular",), explanation="…",
+            source="…")
+    def shape_error(comparison: Comparison) -> Outcome: ...
+
+Its name is the function's name. Nothing else has to know of it: it is found here, measured if
+`evaluate.metrics` of params.yaml asks for it or is null, and shown in the report.
+"""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from threadpoolctl import threadpool_limits
+
+from tasks.errors import ParamsError
+from tasks.evaluation.comparison import Comparison
+from tasks.metrics import Family, Goal, Measurement
+from tasks.schema import Kind
+
+PACKAGE = "tasks.evaluation"
+
+DIGITS = 6
+"""Significant digits that are written: the ones after them depend on the processor."""
+
+
+class NotApplicable(Exception):
+    """Raised by a metric that says nothing about this data; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a metric found.
+
+    Attributes:
+        value: of the synthetic rows.
+        reference: the same metric with the real holdout in place of the synthetic rows.
+        interval: 95 % of the value.
+        plots: what the report may draw, by topic.
+    """
+
+    value: float
+    reference: float | None
+    interval: tuple[float, float] | None = None
+    plots: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The record of a metric and the function that measures it."""
+
+    name: str
+    label: str
+    family: Family
+    goal: Goal
+    kinds: tuple[Kind, ...]
+    explanation: str
+    source: str
+    function: Callable[[Comparison], Outcome]
+
+    def __call__(self, comparison: Comparison) -> Outcome:
+        """The bare outcome.
+
+        Raises:
+            NotApplicable: the metric says nothing about this data.
+        """
+        return self.function(comparison)
+
+
+def metric(
+    *,
+    label: str,
+    family: Family,
+    goal: Goal,
+    kinds: tuple[Kind, ...],
+    explanation: str,
+    source: str,
+) -> Callable[[Callable[[Comparison], Outcome]], Metric]:
+    """Declare the decorated function as the metric of its name; see `tasks.metrics.Measurement`."""
+
+    def declare(function: Callable[[Comparison], Outcome]) -> Metric:
+        name = function.__name__
+        return Metric(name, label, family, goal, kinds, explanation, source, function)
+
+    return declare
+
+
+def metrics_of(kind: Kind) -> dict[str, Metric]:
+    """All metrics that apply to data of this kind, by name, in the order of a report."""
+    package = importlib.import_module(PACKAGE)
+    modules = sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."))
+    found = {
+        member.name: member
+        for name in modules
+        for member in vars(importlib.import_module(name)).values()
+        if isinstance(member, Metric) and kind in member.kinds
+    }
+    families = get_args(Family)
+    return dict(sorted(found.items(), key=lambda item: families.index(item[1].family)))
+
+
+def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) -> list[Metric]:
+    """The metrics of these families that `evaluate.metrics` of params.yaml asks for.
+
+    Args:
+        kind: of the dataset.
+        names: as in params.yaml; null for all that apply. Names of other families are left to
+            the stage that measures them.
+        families: the ones that the calling stage measures.
+
+    Raises:
+        ParamsError: a name is unknown, or there are no metrics for this kind of data.
+    """
+    known = metrics_of(kind)
+    if not known:
+        raise ParamsError(f"expected kind tabular or image, found {kind!r}: it has no metrics yet")
+    if unknown := [name for name in names or [] if name not in known]:
+        raise ParamsError(
+            f"evaluate.metrics: {', '.join(map(repr, unknown))} unknown for kind {kind};"
+            f" choose of: {', '.join(known)}"
+        )
+    asked = known if names is None else {name: known[name] for name in known if name in names}
+    return [found for found in asked.values() if found.family in families]
+
+
+def measure(
+    metrics: Iterable[Metric], comparison: Comparison
+) -> tuple[list[Measurement], dict[str, Any]]:
+    """Measure one metric after the other.
+
+    Returns:
+        The measurements, and what the report may draw, by topic.
+    """
+    measurements: list[Measurement] = []
+    plots: dict[str, Any] = {}
+    # With one thread sums have one order, so every machine of a kind gives the same bytes.
+    with threadpool_limits(limits=1):
+        for declared in metrics:
+            try:
+                outcome = declared(comparison)
+            except NotApplicable as reason:
+                measurements.append(_measurement(declared, None, str(reason)))
+            else:
+                measurements.append(_measurement(declared, outcome, None))
+                plots.update(outcome.plots)
+    return measurements, plots
+
+
+def _measurement(declared: Metric, outcome: Outcome | None, reason: str | None) -> Measurement:
+    interval = outcome.interval if outcome else None
+    return Measurement(
+        name=declared.name,
+        label=declared.label,
+        family=declared.family,
+        goal=declared.goal,
+        value=_written(outcome.value) if outcome else None,
+        reference=_written(outcome.reference) if outcome else None,
+        interval=(_finite(interval[0]), _finite(interval[1])) if interval else None,
+        explanation=declared.explanation,
+        source=declared.source,
+        not_applicable=reason,
+    )
+
+
+def _written(value: float | None) -> float | None:
+    return None if value is None else _finite(value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ArithmeticError(f"a metric must be finite or not applicable, found {value!r}")
+    return float(f"{value:.{DIGITS}g}")

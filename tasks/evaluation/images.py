@@ -1,0 +1,164 @@
+"""Images as short vectors: their principal components, for every metric that compares images.
+
+Source: principal components of pixels keep the L2 distances between images and need no pretrained
+network, so a metric depends on the data alone (eigenfaces: Turk and Pentland 1991,
+doi:10.1162/jocn.1991.3.1.71).
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from tasks.errors import DataError
+from tasks.storage import count_rows, read_batches
+
+MAX_IMAGES = 50_000
+"""Images of a set that become vectors at most; equal images are looked for among all."""
+
+MAX_SIDE = 32
+"""Pixels to which the longer side of a larger image is reduced."""
+
+MAX_FITTED = 10_000
+"""Real images that the principal components are learned from at most."""
+
+N_COMPONENTS = 64
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one origin.
+
+    Shape:
+        vectors: (N, D) float64 in [0, 1], the pixels; after `components` (N, K) with K at most 64.
+        identities: (M,) 16 bytes each, equal for equal pixels; M >= N.
+        labels: N rows.
+        sizes: width and height of all M images.
+    """
+
+    vectors: np.ndarray
+    identities: np.ndarray
+    labels: pa.Table
+    sizes: frozenset[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every image is brought to before it is compared: the form of the first real one."""
+
+    mode: str
+    size: tuple[int, int]
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """Shape: (D,) float32 in [0, 1]."""
+        image = image.convert(self.mode)
+        if image.size != self.size:
+            image = image.resize(self.size, Image.Resampling.BOX)
+        return np.asarray(image, np.float32).ravel() / 255
+
+
+def read_images(
+    places: list[tuple[Path, str]], image: str, labels: list[str], rng: np.random.Generator
+) -> list[ImageSet]:
+    """Read the training, the holdout and the synthetic images, in this order, as components.
+
+    Args:
+        places: folder and table of each set.
+        image: name of the image column.
+        labels: names of the columns to keep beside it.
+        rng: chooses images where there are more than `MAX_IMAGES`.
+
+    Raises:
+        DataError: an image cannot be read, a set is empty, or synthetic images have a size that
+            no real image has.
+    """
+    form = _form(*places[0], image)
+    train, holdout, synthetic = (_read(place, image, labels, form, rng) for place in places)
+    real_sizes = train.sizes | holdout.sizes
+    if unknown := synthetic.sizes - real_sizes:
+        raise DataError(
+            f"expected synthetic images of a size that real ones have, {sorted(real_sizes)},"
+            f" found {sorted(unknown)}"
+        )
+    return components(train, holdout, synthetic)
+
+
+def components(train: ImageSet, holdout: ImageSet, synthetic: ImageSet) -> list[ImageSet]:
+    """The same images by the principal components of training and holdout images together.
+
+    They are learned from both, so that neither is described better than the other.
+    """
+    real = np.concatenate([train.vectors, holdout.vectors])
+    fitted = real[:: -(-len(real) // MAX_FITTED)]
+    # With one thread sums have one order, so every machine of a kind gives the same bytes.
+    with threadpool_limits(limits=1):
+        pca = PCA(min(N_COMPONENTS, *fitted.shape), svd_solver="covariance_eigh").fit(fitted)
+        return [
+            ImageSet(pca.transform(one.vectors), one.identities, one.labels, one.sizes)
+            for one in (train, holdout, synthetic)
+        ]
+
+
+def _form(folder: Path, table: str, image: str) -> Form:
+    for _, found in _decoded(folder, table, image, []):
+        mode = "L" if found.mode in ("1", "L", "I", "I;16", "F") else "RGB"
+        scale = min(1.0, MAX_SIDE / max(found.size))
+        width, height = (max(1, round(side * scale)) for side in found.size)
+        return Form(mode, (width, height))
+    raise DataError(f"expected images in table {table!r} of {folder}, found no rows")
+
+
+def _read(
+    source: tuple[Path, str],
+    image: str,
+    labels: list[str],
+    form: Form,
+    rng: np.random.Generator,
+) -> ImageSet:
+    folder, table = source
+    n_rows = count_rows(folder, table)
+    if n_rows == 0:
+        raise DataError(f"expected images in table {table!r} of {folder}, found no rows")
+    n_kept = min(n_rows, MAX_IMAGES)
+    kept = set(rng.choice(n_rows, n_kept, replace=False).tolist())
+    vectors, identities, chosen, sizes = [], [], [], set()
+    for place, (row, found) in enumerate(_decoded(folder, table, image, labels)):
+        sizes.add(found.size)
+        content = f"{found.mode} {found.size} ".encode() + found.tobytes()
+        identities.append(hashlib.blake2b(content, digest_size=16).digest())
+        if place in kept:
+            vectors.append(form.pixels(found))
+            chosen.append(row)
+    return ImageSet(
+        np.stack(vectors).astype(np.float64),
+        np.frombuffer(b"".join(identities), "V16"),
+        pa.Table.from_batches(chosen) if labels else pa.table({}),
+        frozenset(sizes),
+    )
+
+
+def _decoded(
+    folder: Path, table: str, image: str, labels: list[str]
+) -> Iterator[tuple[pa.RecordBatch, Image.Image]]:
+    """Each row's labels and its image."""
+    place = 0
+    for batch in read_batches(folder, table):
+        contents = batch.column(image).field("bytes")
+        for number, content in enumerate(contents):
+            try:
+                found = Image.open(io.BytesIO(content.as_py()))
+                found.load()
+            except (OSError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"row {place} of table {table!r} in {folder}: expected an image in column"
+                    f" {image!r}: {error}"
+                ) from error
+            yield batch.slice(number, 1).select(labels), found
+            place += 1

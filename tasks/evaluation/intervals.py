@@ -1,0 +1,68 @@
+"""95 % intervals of shares, areas under curves, means and scores."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Interval = tuple[float, float]
+
+_Z = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+_DRAWS = 200
+
+
+def of_share(share: float, n: int) -> Interval:
+    """Of a share of `n` independent rows.
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    centre = share + _Z**2 / (2 * n)
+    spread = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    scale = 1 + _Z**2 / n
+    return max(0.0, float((centre - spread) / scale)), min(1.0, float((centre + spread) / scale))
+
+
+def of_mean(values: np.ndarray) -> Interval:
+    """Of the mean of independent values in [0, 1], by the central limit theorem.
+
+    Shape:
+        values: (N,), N >= 2.
+    """
+    spread = _Z * float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    mean = float(np.mean(values))
+    return max(0.0, mean - spread), min(1.0, mean + spread)
+
+
+def of_auc(auc: float, n_positive: int, n_negative: int) -> Interval:
+    """Of the area under a ROC curve.
+
+    Source: Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747.
+    """
+    high = max(auc, 1 - auc)
+    q1, q2 = high / (2 - high), 2 * high**2 / (1 + high)
+    variance = (
+        high * (1 - high) + (n_positive - 1) * (q1 - high**2) + (n_negative - 1) * (q2 - high**2)
+    ) / (n_positive * n_negative)
+    spread = _Z * np.sqrt(max(variance, 0.0))
+    return max(0.0, float(auc - spread)), min(1.0, float(auc + spread))
+
+
+def of_score(
+    score: Callable[[np.ndarray], float], n: int, rng: np.random.Generator
+) -> Interval | None:
+    """Of any score of `n` rows, by redrawing them; null where too few redraws have a score.
+
+    Args:
+        score: of the rows at the given positions; NaN where it has none.
+        n: rows.
+        rng: all randomness comes from it.
+
+    Source: percentile bootstrap, Efron 1979, doi:10.1214/aos/1176344552.
+    """
+    drawn = np.array([score(rng.integers(0, n, n)) for _ in range(_DRAWS)])
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < _DRAWS // 2:
+        return None
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)

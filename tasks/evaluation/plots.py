@@ -1,0 +1,126 @@
+"""What the report draws of columns: histograms that show shapes and give away no single row."""
+
+from typing import Any
+
+import numpy as np
+
+from tasks.evaluation.comparison import MISSING, Comparison
+from tasks.schema import Column
+
+MIN_ROWS = 5
+"""Training rows that a category must have to be named."""
+
+MAX_CATEGORIES = 30
+
+OTHER, ABSENT = "(other)", "(missing)"
+
+_DAY = 86_400
+_N_BINS = 24
+_QUANTILES = (0.01, 0.99)
+_NICE_STEPS = np.array([1, 2, 2.5, 5, 10])
+
+
+def column_plots(comparison: Comparison, errors: np.ndarray) -> list[dict[str, Any]]:
+    """Of every column its histogram among real, holdout and synthetic rows.
+
+    Args:
+        comparison: the rows.
+        errors: (columns,) in percent, numbers before codes; NaN where unknown.
+    """
+    sets = (comparison.train, comparison.holdout, comparison.synthetic)
+    plots = []
+    for place, column in enumerate(comparison.numeric):
+        values = [rows.numbers[:, place] for rows in sets]
+        plots.append((column, _histogram(values, dates=column.meaning == "datetime")))
+    for place, column in enumerate(comparison.discrete):
+        codes = [rows.codes[:, place] for rows in sets]
+        plots.append((column, _bars(codes, comparison.categories[place])))
+    return [
+        {**_heading(column, error), **plot}
+        for (column, plot), error in zip(plots, errors, strict=True)
+    ]
+
+
+def matrix(values: np.ndarray) -> list[list[float | None]]:
+    """A matrix as JSON, with 4 decimals and null for NaN."""
+    return [[None if np.isnan(v) else round(float(v), 4) for v in row] for row in values]
+
+
+def shares(counts: np.ndarray, n_rows: int) -> list[float]:
+    """Counts as shares of `n_rows`, with 5 decimals."""
+    return [round(float(count) / n_rows, 5) for count in counts]
+
+
+def _heading(column: Column, error: float) -> dict[str, Any]:
+    shown = None if np.isnan(error) else round(float(error), 4)
+    return {"name": column.name, "meaning": column.meaning, "error": shown}
+
+
+def _histogram(values: list[np.ndarray], *, dates: bool) -> dict[str, Any]:
+    """Shares of all rows by bin, the outer bins open, and the shares that are missing."""
+    edges = nice_edges(values[0])
+    real, holdout, synthetic = (
+        shares(np.bincount(_bin(one, edges), minlength=len(edges) - 1), len(one)) for one in values
+    )
+    plot: dict[str, Any] = {"edges": edges.tolist()}
+    if dates:
+        plot["edge_labels"] = [_date(edge, edges[1] - edges[0]) for edge in edges]
+    plot |= {"real": real, "holdout": holdout, "synthetic": synthetic}
+    absent = [round(float(np.isnan(one).mean()), 5) for one in values]
+    if any(absent):
+        plot["missing"] = dict(zip(("real", "holdout", "synthetic"), absent, strict=True))
+    return plot
+
+
+def _date(seconds: float, step: float) -> str:
+    moment = np.datetime64(round(seconds), "s")
+    return str(moment.astype("datetime64[D]")) if step >= _DAY else str(moment).replace("T", " ")
+
+
+def _bin(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    present = values[~np.isnan(values)]
+    return np.asarray(np.clip(np.searchsorted(edges, present, "right") - 1, 0, len(edges) - 2))
+
+
+def nice_edges(real: np.ndarray) -> np.ndarray:
+    """Round edges of equal width over all but the outermost 2 % of the real values.
+
+    Neither the extremes of the real values nor any exact quantile can be read from them.
+    """
+    present = real[~np.isnan(real)]
+    if len(present) == 0:
+        return np.array([0.0, 1.0])
+    low, high = np.quantile(present, _QUANTILES)
+    width = (high - low) / _N_BINS
+    if width <= 0 or not np.isfinite(width):
+        width = max(abs(low), 1.0) / 10
+    magnitude = 10.0 ** np.floor(np.log10(width))
+    step = magnitude * _NICE_STEPS[np.searchsorted(_NICE_STEPS, width / magnitude * (1 - 1e-9))]
+    if (present == np.floor(present)).all():
+        step = max(1.0, np.ceil(step))
+    first, last = np.floor(low / step), np.floor(high / step) + 1
+    decimals = max(0, 2 - int(np.floor(np.log10(step))))
+    return np.asarray(np.round(np.arange(first, last + 1) * step, decimals))
+
+
+def _bars(codes: list[np.ndarray], categories: list[str]) -> dict[str, Any]:
+    """Shares by category: the frequent ones in order, then what is missing, then all others."""
+    counts = [np.bincount(one[one >= 0], minlength=len(categories)) for one in codes]
+    named = [i for i in np.argsort(-counts[0], kind="stable") if counts[0][i] >= MIN_ROWS]
+    named = named[:MAX_CATEGORIES]
+    labels = [categories[i] for i in named]
+    absent = [int((one == MISSING).sum()) for one in codes]
+    show_absent = absent[0] >= MIN_ROWS
+    columns = []
+    for one, count, n_absent in zip(codes, counts, absent, strict=True):
+        shown = [int(count[i]) for i in named] + ([n_absent] if show_absent else [])
+        columns.append(shares(np.array([*shown, len(one) - sum(shown)]), len(one)))
+    labels = [*labels, *([ABSENT] if show_absent else []), OTHER]
+    if not any(column[-1] for column in columns):
+        labels, columns = labels[:-1], [column[:-1] for column in columns]
+    return {
+        "categories": labels,
+        "real": columns[0],
+        "holdout": columns[1],
+        "synthetic": columns[2],
+    }
