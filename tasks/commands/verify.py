@@ -1,0 +1,41 @@
+"""`proofmint verify`: is this release, byte for byte, what its attestation says?"""
+
+from pathlib import Path
+
+from tasks.publishing.verification import attestation_of, verify_release
+
+
+def verify(release: Path, key: Path | None = None) -> int:
+    """Check every digest and the signature of a release, offline, and say what was found.
+
+    Args:
+        release: the folder of a release.
+        key: PEM file of the public key that must have signed.
+
+    Raises:
+        VerificationError: something is not as attested; the message names each file.
+    """
+    verified = verify_release(release, key)
+    facts = verified.attestation.facts
+    print(f"OK  {release}: {verified.n_files} files and the attestation are as signed")
+    rows = {
+        "dataset": f"{facts['dataset']} {facts['version']}",
+        "verdict": "passed its release gate" if verified.verdict_passed else "REFUSED",
+        "git commit": facts["git_commit"],
+        "dvc revision": facts["dvc_revision"],
+        "mlflow run": facts["mlflow_run"] or "none",
+        "created at": facts["created_at"],
+        "approved by": facts["approval"] or "nobody was asked",
+        "signed by": f"sha256:{verified.attestation.fingerprint}",
+        "attestation": str(attestation_of(release.resolve())),
+    }
+    for name, value in rows.items():
+        # Without --key these texts are whoever's: none may steer the terminal.
+        shown = "".join(c if c.isprintable() else "?" for c in str(value))
+        print(f"    {name:<12}  {shown}")
+    if key is None:
+        print(
+            "    The signer's identity was NOT checked: anyone can make a key. Compare the\n"
+            "    fingerprint above with one that you trust, or give its public key with --key."
+        )
+    return 0

@@ -1,0 +1,94 @@
+"""A first look at the synthetic data for the report: rows of a table, images by class."""
+
+import base64
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tasks.publishing.tables import DATA_FOLDER, ReleasedTable
+from tasks.storage import read_batches
+
+ROWS = 5
+COLUMNS = 10
+IMAGES_PER_CLASS = 10
+CLASSES = 12
+
+_IMAGES_SEEN = 2_000
+"""Images that are looked at for those of each class; a report is not worth reading them all."""
+
+_LARGEST_SIDE = 96
+_LONGEST_TEXT = 60
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """Images that were drawn for one label."""
+
+    label: str
+    sources: tuple[str, ...]
+    """As data URIs."""
+
+
+def sample_rows(release: Path, table: ReleasedTable) -> tuple[list[str], list[list[str]]]:
+    """Names and the first rows of a table as text; images and columns past COLUMNS are left out."""
+    names = [c.name for c in table.schema.columns if c.type != "image"][:COLUMNS]
+    batches = read_batches(release / DATA_FOLDER, table.slug, names)
+    rows = [
+        [_shown(row[name]) for name in names]
+        for row in itertools.islice(
+            itertools.chain.from_iterable(b.to_pylist() for b in batches), ROWS
+        )
+    ]
+    return names, rows
+
+
+def sample_images(release: Path, table: ReleasedTable, target: str | None) -> list[ImageRow]:
+    """The first images of each label, in the order of the labels.
+
+    They come from the release itself, so they are synthetic, never real.
+    """
+    column = next((c.name for c in table.schema.columns if c.type == "image"), None)
+    if column is None:
+        return []
+    found: dict[str, list[str]] = {}
+    images_seen = itertools.islice(_images(release, table, column, target), _IMAGES_SEEN)
+    for image, label in images_seen:
+        if label not in found and len(found) == CLASSES:
+            continue
+        images = found.setdefault(label, [])
+        if len(images) < IMAGES_PER_CLASS:
+            images.append(_data_uri(image))
+    return [ImageRow(label, tuple(found[label])) for label in sorted(found)]
+
+
+def _images(
+    release: Path, table: ReleasedTable, column: str, target: str | None
+) -> Iterator[tuple[bytes, str]]:
+    columns = [column] if target is None else [column, target]
+    for batch in read_batches(release / DATA_FOLDER, table.slug, columns):
+        for row in batch.to_pylist():
+            image = row[column]
+            if image is not None and image["bytes"] is not None:
+                yield image["bytes"], "" if target is None else str(row[target])
+
+
+def _data_uri(encoded: bytes) -> str:
+    """The image as PNG, no larger than the report has room for."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        plain = image.convert("RGB" if image.mode not in ("L", "1") else "L")
+        plain.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+        stream = io.BytesIO()
+        plain.save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"

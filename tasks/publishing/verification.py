@@ -1,0 +1,74 @@
+"""Checking a release against its attestation, offline: signature, manifest, every file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.errors import VerificationError
+from tasks.publishing.attestation import (
+    VERDICT_EVIDENCE,
+    Attestation,
+    read_attestation,
+    read_public_key,
+)
+from tasks.publishing.manifest import MANIFEST_FILE, Manifest, faults
+from tasks.storage import digest, read_json
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is now known of a release."""
+
+    attestation: Attestation
+    n_files: int
+    verdict_passed: bool
+
+
+def attestation_of(release: Path) -> Path:
+    """Where the attestation of a release stands: beside its folder."""
+    return release.parent / f"{release.name}.attestation.json"
+
+
+def verify_release(release: Path, key: Path | None = None) -> Verified:
+    """Check a release.
+
+    Args:
+        release: its folder; the attestation stands beside it.
+        key: PEM file of the public key that must have signed; None: any key.
+
+    Raises:
+        VerificationError: with one line for each file that is not as attested.
+    """
+    release = release.resolve()
+    if not release.is_dir():
+        raise VerificationError(f"expected the folder of a release, found none at {release}")
+    path = attestation_of(release)
+    if not path.is_file():
+        raise VerificationError(
+            f"expected the attestation {path}, found none. It is published beside the release:"
+            " copy it there, or, in the project that made the release, run"
+            f" `proofmint release {release.name}`"
+        )
+    attestation = read_attestation(path, None if key is None else read_public_key(key))
+    if fault := _attested_fault(release, MANIFEST_FILE, attestation.manifest_sha256):
+        raise VerificationError(f"{release}: {fault}")
+    manifest = Manifest.load(release)
+    if wrong := faults(release, manifest):
+        raise VerificationError("\n  ".join([f"{release} is not what was attested:", *wrong]))
+    if fault := _attested_fault(release, VERDICT_EVIDENCE, attestation.facts["verdict_sha256"]):
+        raise VerificationError(f"{release}: {fault}")
+    if manifest.dataset != attestation.facts["dataset"]:
+        raise VerificationError(
+            f"{path} is about {attestation.facts['dataset']!r}, not {manifest.dataset!r}"
+        )
+    verdict = read_json(release / VERDICT_EVIDENCE)
+    return Verified(attestation, len(manifest.files) + 1, verdict.get("passed") is True)
+
+
+def _attested_fault(release: Path, path: str, sha256: str) -> str | None:
+    """What is wrong with one file whose digest the attestation itself names; None: nothing."""
+    place = release / path
+    if place.is_symlink():
+        return f"{path}: a link, which a release may not hold"
+    if not place.is_file():
+        return f"{path}: missing"
+    return None if digest(place) == sha256 else f"{path}: changed: not what was attested"
