@@ -1,0 +1,148 @@
+"""One DAG per dataset of params.yaml, with the stages and edges of dvc.yaml."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, Asset, Param
+from proofmint_operators import (
+    CloseWorktreeOperator,
+    OpenWorktreeOperator,
+    ReleaseOperator,
+    StageOperator,
+)
+
+from tasks.pipeline import Dataset, Stage, load
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def trigger_form(dataset: Dataset) -> dict[str, Param]:
+    """What a run may set for itself; an empty field means: as in params.yaml."""
+    given, train = dataset.params, dataset.params["train"]
+    folder = PROJECT / "tasks" / "generators" / given["kind"]
+    generators = sorted(f.stem for f in folder.glob("[!_]*.py") if f.stem != "base")
+
+    def field(title: str, current: object, **schema: object) -> Param:
+        return Param(
+            None, title=title, description=f"Empty: as in params.yaml ({current})", **schema
+        )
+
+    return {
+        "rows": field(
+            "Synthetic rows",
+            given["sample"].get("rows", "as many as the training data"),
+            type=["null", "integer"],
+            minimum=1,
+        ),
+        "seed": field(
+            "Seed", given["seed"], type=["null", "integer"], minimum=0, maximum=2**63 - 1
+        ),
+        "generator": field(
+            "Generator", given["generator"], type=["null", "string"], enum=[None, *generators]
+        ),
+        "generator_params": field(
+            "Settings of the generator",
+            given["generator_params"] or "its defaults",
+            type=["null", "object"],
+        ),
+        "epochs": field(
+            "Epochs at most",
+            train.get("epochs", "by size"),
+            type=["null", "integer"],
+            minimum=1,
+            maximum=100_000,
+        ),
+        "batch_size": field(
+            "Batch size",
+            train.get("batch_size", "by size"),
+            type=["null", "integer"],
+            minimum=1,
+            maximum=1_000_000,
+        ),
+        "learning_rate": field(
+            "Learning rate",
+            train.get("learning_rate", "the generator's own"),
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            maximum=1,
+        ),
+    }
+
+
+def documentation(dataset: Dataset) -> str:
+    """The DAG's page: what the dataset is and what the stages do."""
+    about = dataset.params["publish"]
+    rows = "\n".join(f"| `{stage.name}` | {stage.description} |" for stage in dataset.stages)
+    return (
+        f"## {about['title']}\n\n{about['description']}\n\n"
+        f"The same as `dvc repro publish@{dataset.name}`: a stage whose inputs did not change is"
+        " taken from the cache. A gate that refuses ends the run; nothing is released then.\n\n"
+        f"| stage | what it does |\n|---|---|\n{rows}\n"
+    )
+
+
+def stage_task(stage: Stage, connection: str | None) -> StageOperator:
+    """One stage with what dvc.yaml says about it for Airflow."""
+    hints = stage.airflow
+    return StageOperator(
+        task_id=stage.name,
+        stage=stage.name,
+        connection=connection,
+        doc=stage.description,
+        pool=hints.get("pool", "default_pool"),
+        queue=hints.get("queue", "default"),
+        retries=hints.get("retries", 0),
+        execution_timeout=timedelta(minutes=hints.get("timeout_minutes", 60)),
+    )
+
+
+def dataset_dag(dataset: Dataset) -> DAG:
+    """The DAG of one dataset."""
+    with DAG(
+        dag_id=dataset.name,
+        description=dataset.params["publish"]["title"],
+        doc_md=documentation(dataset),
+        schedule=dataset.params["schedule"],
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=4,
+        params=trigger_form(dataset),
+        tags={"proofmint", dataset.params["kind"], dataset.params["generator"]},
+        default_args={
+            "owner": "proofmint",
+            "project": str(PROJECT),
+            "dataset": dataset.name,
+            "retries": 1,
+            "retry_delay": timedelta(seconds=15),
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=10),
+            "execution_timeout": timedelta(minutes=30),
+        },
+    ) as dag:
+        opened = OpenWorktreeOperator(task_id="open_worktree").as_setup()
+        edges = dataset.edges()
+        followers = {after for _, after in edges}
+        leaders = {before for before, _ in edges}
+        connection = dataset.params["source"].get("connection")
+        # A stage without another stage before it is what reads the source.
+        stages = {
+            stage.name: stage_task(stage, None if stage.name in followers else connection)
+            for stage in dataset.stages
+        }
+        released = ReleaseOperator(
+            task_id="release",
+            asset=Asset(name=dataset.name, uri=f"x-proofmint://releases/{dataset.name}"),
+        )
+        for before, after in sorted(edges):
+            stages[before] >> stages[after]
+        for name, task in stages.items():
+            if name not in followers:
+                opened >> task
+            if name not in leaders:
+                task >> released
+        released >> CloseWorktreeOperator(task_id="close_worktree").as_teardown(setups=opened)
+    return dag
+
+
+for _dataset in load(PROJECT).values():
+    globals()[_dataset.name] = dataset_dag(_dataset)

@@ -1,0 +1,197 @@
+"""`proofmint release`: what `dvc repro` published becomes the next version of its dataset.
+
+Signed, committed on the dataset's own branch, tagged, put at releases/<name> of the project, its
+generator marked in MLflow, its data pushed. Each step leaves a whole state, and running the
+command again does whatever an interrupted one had not reached.
+"""
+
+import configparser
+import datetime
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import versions
+from tasks.errors import GateRefused, ProofmintError, VerificationError, WorkspaceError
+from tasks.pipeline import PARAMS_FILE, load
+from tasks.publishing.attestation import VERDICT_EVIDENCE, ReleaseFacts, attest, signing_key
+from tasks.publishing.manifest import MANIFEST_FILE
+from tasks.publishing.verification import verify_release
+from tasks.schema import DatasetSchema
+from tasks.storage import count_rows, digest, new_folder, read_json, write_json
+from tasks.versions import LOCK_FILE, Version
+from tasks.workspace import Layout, dvc, git, locked, project_of, state_of
+from tasks.worktrees import narrow, uncommitted
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a release came to."""
+
+    version: Version
+    new: bool
+    """False: the newest version has the very same bytes, so none was made."""
+
+
+def release(root: Path, dataset: str) -> int:
+    """Release what stands in `root`, and say what came of it.
+
+    Args:
+        root: the project's own folder or a worktree of it, in which all stages have run.
+        dataset: which one.
+    """
+    outcome = make_release(root, dataset)
+    version = outcome.version
+    write_json(
+        outcome_file(root, dataset),
+        {
+            "version": version.name,
+            "new": outcome.new,
+            "digest": version.digest,
+            "verdict": version.verdict,
+            "dvc_revision": version.revision,
+            "commit": version.commit,
+        },
+    )
+    if outcome.new:
+        print(f"{dataset}: released {version.name} at {version.commit[:12]}")
+    else:
+        print(f"{dataset}: unchanged, still {version.name}")
+    return 0
+
+
+def outcome_file(root: Path, dataset: str) -> Path:
+    """Where `release` leaves its outcome for whoever called it."""
+    return root / ".dvc" / "tmp" / f"release-{dataset}.json"
+
+
+def make_release(root: Path, dataset: str) -> Outcome:
+    """Release what stands in `root`.
+
+    Raises:
+        WorkspaceError: code is not committed, a stage is not up to date, or git or DVC refused.
+        GateRefused: the release gate did not pass.
+    """
+    at, project = Layout(root, dataset), project_of(root)
+    check_committed(root, dataset)
+    _check_up_to_date(root, dataset)
+    if not read_json(at.release / VERDICT_EVIDENCE).get("passed"):
+        raise GateRefused(f"{dataset}: the release gate did not pass; nothing is released")
+    revision = versions.release_revision((root / LOCK_FILE).read_text("utf-8"), dataset)
+    with locked(state_of(project) / "locks" / f"release-{dataset}"):
+        newest = versions.newest(project, dataset)
+        if newest is not None and newest.revision == revision:
+            version = newest
+        else:
+            version = _next_version(at, newest, revision)
+        _put_in_place(at, project, version)
+        _mark_model(at, project, version)
+    _push(root)
+    return Outcome(version, new=version is not newest)
+
+
+def check_committed(root: Path, dataset: str) -> None:
+    """Refuse code that git does not know: nobody could make its release again.
+
+    Raises:
+        WorkspaceError: naming the files.
+    """
+    if changed := [path for path in uncommitted(root, dataset) if path != PARAMS_FILE]:
+        head = f"{dataset}: a release needs committed code (`dvc repro` does not); commit:"
+        raise WorkspaceError("\n  ".join([head, *changed]))
+
+
+def _check_up_to_date(root: Path, dataset: str) -> None:
+    stages = load(root)[dataset].stages
+    status = json.loads(dvc(root, "status", "--json", *(stage.address for stage in stages)))
+    always = {stage.address for stage in stages if stage.always_changed}
+    stale = {
+        address: [reason for reason in reasons if reason != "always changed"]
+        for address, reasons in status.items()
+    }
+    stale = {a: reasons for a, reasons in stale.items() if reasons or a not in always}
+    if stale:
+        lines = [f"{address}: {json.dumps(reasons)}" for address, reasons in stale.items()]
+        raise WorkspaceError(
+            "\n  ".join([f"run `proofmint run {dataset}` first; not up to date:", *lines])
+        )
+
+
+def _next_version(at: Layout, newest: Version | None, revision: str) -> Version:
+    """Commit and tag: the first commit reproduces the release, the second one proves it."""
+    root, dataset = at.root, at.dataset
+    number = 1 if newest is None else newest.number + 1
+    name = f"{dataset}@v{number}"
+    previous, run_commit = versions.tip(root, dataset), git(root, "rev-parse", "HEAD")
+    files = {
+        PARAMS_FILE: narrow((root / PARAMS_FILE).read_text("utf-8"), dataset),
+        LOCK_FILE: versions.narrow_lock((root / LOCK_FILE).read_text("utf-8"), dataset),
+    }
+    parents = [parent for parent in (previous, run_commit) if parent]
+    source = versions.commit_files(root, run_commit, parents, files, f"{name}: params and lock\n")
+    facts = ReleaseFacts(
+        dataset=dataset,
+        version=f"v{number}",
+        git_commit=source,
+        dvc_revision=revision,
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    files = {f"releases/{dataset}.attestation.json": _attest(at, facts)}
+    version = Version(
+        dataset=dataset,
+        number=number,
+        commit=versions.commit_files(root, source, [source], files, f"{name}: attestation\n"),
+        revision=revision,
+        digest=digest(at.release / MANIFEST_FILE),
+        rows=sum(
+            count_rows(at.synthetic, table.name)
+            for table in DatasetSchema.load(at.synthetic).tables
+        ),
+        verdict="passed",
+        created_at=facts.created_at,
+    )
+    versions.publish_version(root, version, previous)
+    return version
+
+
+def _attest(at: Layout, facts: ReleaseFacts) -> str:
+    """The text of the attestation of the release that stands in the run's root."""
+    out = outcome_file(at.root, at.dataset).with_suffix(".attestation")
+    attest(at.release, out, facts, signing_key(state_of(project_of(at.root))))
+    return out.read_text(encoding="ascii")
+
+
+def _put_in_place(at: Layout, project: Path, version: Version) -> None:
+    """Let releases/<name> of the project be this version, if it is not yet."""
+    there = Layout(project, at.dataset)
+    text = versions.read_at(project, version.commit, f"releases/{at.dataset}.attestation.json")
+    current = there.attestation.exists() and there.attestation.read_text("utf-8") == text
+    if current:
+        try:
+            verify_release(there.release)
+            return
+        except VerificationError:
+            pass  # somebody changed a file, or a release was interrupted right here
+    if at.root.resolve() != project.resolve():
+        with new_folder(there.release) as draft:
+            shutil.copytree(at.release, draft, dirs_exist_ok=True)
+    draft_file = there.attestation.with_name(f".{there.attestation.name}.draft")
+    draft_file.write_text(text, encoding="utf-8")
+    draft_file.replace(there.attestation)
+
+
+def _mark_model(at: Layout, project: Path, version: Version) -> None:
+    """Register the generator in MLflow; its alias `released` moves to this version."""
+
+
+def _push(root: Path) -> None:
+    """Push data and run cache to the default remote, if there is one."""
+    settings = configparser.ConfigParser(interpolation=None, strict=False)
+    settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    if settings.get("core", "remote", fallback=None):
+        try:
+            dvc(root, "push", "--run-cache")
+        except ProofmintError as error:
+            error.retryable = True
+            raise

@@ -1,0 +1,105 @@
+"""`proofmint run`: a dataset from its source to a release, by DVC or by its Airflow DAG."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks import errors
+from tasks.commands import embedded_airflow
+from tasks.commands.release import check_committed, release
+from tasks.errors import ParamsError, ProofmintError
+from tasks.pipeline import PipelineError, load
+from tasks.workspace import stage_environment
+
+
+def run(project: Path, dataset: str, *, airflow: bool) -> int:
+    """Run all stages of a dataset that need it, and release the result.
+
+    Args:
+        project: the project's own folder.
+        dataset: which one.
+        airflow: run its DAG, in a worktree of the commit; False: `dvc repro` in the folder.
+
+    Raises:
+        ProofmintError: the fault that stopped it.
+    """
+    try:
+        datasets = load(project)
+    except PipelineError as error:
+        raise ParamsError(str(error)) from error
+    if dataset not in datasets:
+        raise ParamsError(f"no dataset {dataset!r} in params.yaml; it has: {', '.join(datasets)}")
+    if airflow:
+        run_dag(project, dataset, report=print)
+        return 0
+    check_committed(project, dataset)
+    _repro(project, [stage.address for stage in datasets[dataset].stages])
+    return release(project, dataset)
+
+
+def run_dag(
+    project: Path,
+    dataset: str,
+    settings: Mapping[str, Any] | None = None,
+    report: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Run the DAG of a dataset in a process of its own; `report` gets a line as each task ends.
+
+    Returns:
+        What the tasks reported; the last one is the release.
+
+    Raises:
+        ProofmintError: the fault that stopped the run.
+    """
+    started = embedded_airflow.start(project, dataset, settings)
+    events: list[dict[str, Any]] = []
+    try:
+        for event in started.events():
+            events.append(event)
+            report(_line(dataset, event))
+    finally:
+        succeeded = started.close()
+    if succeeded and events and "release" in events[-1]:
+        return events
+    faults = [event["fault"] for event in events if "fault" in event]
+    if faults:
+        raise fault_of(faults[-1])
+    raise ProofmintError(f"the DAG {dataset} failed; Airflow's own words are in {started.log}")
+
+
+def fault_of(told: Mapping[str, Any]) -> ProofmintError:
+    """The error that a command of ours wrote down for its runner (see tasks/cli.py)."""
+    kind = getattr(errors, str(told["type"]), ProofmintError)
+    error: ProofmintError = kind(told["message"])
+    return error
+
+
+def _line(dataset: str, event: Mapping[str, Any]) -> str:
+    task = f"{dataset:<16} {event['task']:<20}"
+    if "fault" in event:
+        again = " (will be tried again)" if event["fault"]["retryable"] else ""
+        return f"{task} FAILED{again}: {event['fault']['message']}"
+    if "release" in event:
+        outcome = event["release"]
+        return f"{task} {'new:' if outcome['new'] else 'unchanged, still'} {outcome['version']}"
+    return f"{task} {'executed' if event['executed'] else 'cached':<9}{event['seconds']:>7.1f} s"
+
+
+def _repro(project: Path, addresses: list[str]) -> None:
+    """`dvc repro` on this terminal."""
+    with tempfile.TemporaryDirectory() as folder:
+        fault = Path(folder) / "fault.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *addresses],
+            cwd=project,
+            env={**stage_environment(), "PROOFMINT_FAULT_FILE": str(fault)},
+            check=False,
+        )
+        if fault.exists():
+            raise fault_of(json.loads(fault.read_text(encoding="utf-8")))
+    if done.returncode != 0:
+        raise ProofmintError("`dvc repro` failed; what it says is above")

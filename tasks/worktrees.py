@@ -1,0 +1,225 @@
+"""A git worktree for each run, so that runs never see each other's files and nobody sees theirs.
+
+    .proofmint/worktrees/adult/manual-2026-11-21T02-1f3a9c2b/   the run's files, gone when it ends
+    .proofmint/runs/adult/manual-2026-11-21T02-1f3a9c2b/        commit, params.yaml, dvc.lock: kept
+
+A worktree is the project at one commit, with params.yaml narrowed to one dataset, so that DVC's
+work and the dataset's branch do not grow with the number of datasets. It starts without a
+dvc.lock: DVC's run cache, which all worktrees share, knows what any run ever computed, so a stage
+that is not new is checked out instead of run. What is kept of a run is enough to open its worktree
+again: that is how a failed task can be cleared days later.
+"""
+
+import configparser
+import hashlib
+import io
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.errors import ParamsError, WorkspaceError
+from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load
+from tasks.workspace import dvc, git, locked, state_of
+
+LOCK_FILE = "dvc.lock"
+
+OVERRIDES: dict[str, tuple[str, ...]] = {
+    "rows": ("sample", "rows"),
+    "seed": ("seed",),
+    "generator": ("generator",),
+    "generator_params": ("generator_params",),
+    "epochs": ("train", "epochs"),
+    "batch_size": ("train", "batch_size"),
+    "learning_rate": ("train", "learning_rate"),
+}
+"""What a run may set, and where it stands below the dataset in params.yaml."""
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """An open worktree."""
+
+    path: Path
+    commit: str
+    uncommitted: tuple[str, ...]
+    """Files that differ in the project's folder; the run does not see these changes."""
+
+
+def path_of(project: Path, dataset: str, run_id: str) -> Path:
+    """Where the worktree of a run is, open or not."""
+    return state_of(project) / "worktrees" / dataset / _slug(run_id)
+
+
+def open_worktree(
+    project: Path, dataset: str, run_id: str, overrides: Mapping[str, Any] | None = None
+) -> Worktree:
+    """Make the worktree of a run, or find it again.
+
+    Args:
+        project: the project's own folder, not one of its worktrees.
+        dataset: the one that params.yaml is narrowed to.
+        run_id: any text that names the run among those of this dataset.
+        overrides: settings by their name in OVERRIDES; None as a value: as params.yaml says.
+
+    Raises:
+        ParamsError: the commit has no such dataset, or there is no such setting.
+        WorkspaceError: git or DVC refused.
+    """
+    place, record = path_of(project, dataset, run_id), _record_of(project, dataset, run_id)
+    with locked(record / "lock"):
+        if not (record / "commit").exists():
+            _start_record(project, record, dataset, overrides or {})
+        commit = (record / "commit").read_text(encoding="utf-8")
+        if not _is_open(place, commit):
+            _build(project, place, record, commit)
+    return Worktree(place, commit, uncommitted(project, dataset))
+
+
+def close_worktree(project: Path, dataset: str, run_id: str) -> None:
+    """Remove the worktree of a run; what is needed to open it again is kept."""
+    place, record = path_of(project, dataset, run_id), _record_of(project, dataset, run_id)
+    with locked(record / "lock"):
+        if (place / LOCK_FILE).exists():
+            shutil.copyfile(place / LOCK_FILE, record / LOCK_FILE)
+        _remove(project, place)
+
+
+def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
+    """Files that decide what the stages of a dataset do and that differ from the commit."""
+    stages = load(root)[dataset].stages
+    paths = {PIPELINE_FILE, PARAMS_FILE, "tasks", *(dep for stage in stages for dep in stage.deps)}
+    listing = git(
+        root,
+        "status",
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--",
+        *sorted(paths),
+    )
+    # `git` strips the leading space of ` M file`, so the path is found behind the letters.
+    return tuple(
+        sorted(entry.strip().split(" ", 1)[1].strip() for entry in listing.split("\0") if entry)
+    )
+
+
+def narrow(text: str, dataset: str, overrides: Mapping[str, Any] | None = None) -> str:
+    """params.yaml with one dataset alone and some of its settings changed; comments are kept.
+
+    Raises:
+        ParamsError: not YAML, no such dataset, or no such setting.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    try:
+        content = yaml.load(text)
+        datasets = content["datasets"]
+        entry = datasets[dataset]
+    except (YAMLError, KeyError, TypeError) as error:
+        raise ParamsError(
+            f"the committed {PARAMS_FILE} has no dataset {dataset!r} that can be read;"
+            " write it and commit it"
+        ) from error
+    for other in [name for name in datasets if name != dataset]:
+        del datasets[other]
+    _override(entry, {k: v for k, v in (overrides or {}).items() if v is not None})
+    stream = io.StringIO()
+    yaml.dump(content, stream)
+    return stream.getvalue()
+
+
+def _override(entry: Any, overrides: Mapping[str, Any]) -> None:
+    another = overrides.get("generator", entry["generator"]) != entry["generator"]
+    if another and "generator_params" not in overrides:
+        overrides = {**overrides, "generator_params": {}}  # they are the other generator's
+    for name, value in overrides.items():
+        if name not in OVERRIDES:
+            raise ParamsError(f"no setting {name!r}; a run may set: {', '.join(OVERRIDES)}")
+        *parents, key = OVERRIDES[name]
+        section = entry
+        for parent in parents:
+            section = section[parent]
+        section[key] = value
+
+
+def _start_record(project: Path, record: Path, dataset: str, overrides: Mapping[str, Any]) -> None:
+    commit = git(project, "rev-parse", "HEAD")
+    params = narrow(git(project, "show", f"{commit}:{PARAMS_FILE}") + "\n", dataset, overrides)
+    record.mkdir(parents=True, exist_ok=True)
+    (record / PARAMS_FILE).write_text(params, encoding="utf-8")
+    (record / "commit").write_text(commit, encoding="utf-8")  # last: it says that the rest is there
+
+
+def _is_open(place: Path, commit: str) -> bool:
+    """Whether a worktree stands there whole; config.local is the last file that is written."""
+    if not (place / ".dvc" / "config.local").exists():
+        return False
+    try:
+        return git(place, "rev-parse", "HEAD") == commit
+    except WorkspaceError:
+        return False
+
+
+def _build(project: Path, place: Path, record: Path, commit: str) -> None:
+    _remove(project, place)  # what a killed run left
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # No hooks: `dvc install` and pre-commit hook into checkouts.
+    git(
+        project, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", str(place), commit
+    )
+    shutil.copyfile(record / PARAMS_FILE, place / PARAMS_FILE)
+    (place / LOCK_FILE).unlink(missing_ok=True)
+    again = (record / LOCK_FILE).exists()
+    if again:
+        shutil.copyfile(record / LOCK_FILE, place / LOCK_FILE)
+    settings = _dvc_settings(project, place)
+    draft = place / ".dvc" / "config.draft"
+    with draft.open("w", encoding="utf-8") as stream:
+        settings.write(stream)
+    draft.rename(place / ".dvc" / "config.local")
+    if again:
+        dvc(place, "checkout", "--quiet", "--force", "--allow-missing")
+
+
+def _remove(project: Path, place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    git(project, "worktree", "prune")
+
+
+def _dvc_settings(project: Path, place: Path) -> configparser.ConfigParser:
+    """The project's DVC settings as a worktree needs them: one cache for all, paths absolute."""
+    folder = project / ".dvc"
+    settings = configparser.ConfigParser(interpolation=None, strict=False)
+    settings.optionxform = str  # type: ignore[method-assign,assignment]
+    settings.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    for section in ("core", "cache"):
+        if not settings.has_section(section):
+            settings.add_section(section)
+    for section in settings.sections():
+        url = settings.get(section, "url", fallback="").strip("'\"")
+        if url and "://" not in url and not Path(url).is_absolute():
+            settings.set(section, "url", str((folder / url).resolve()))
+    cache = settings.get("cache", "dir", fallback="cache").strip("'\"")
+    settings.set("cache", "dir", str((folder / cache).resolve()))
+    # DVC's databases about a worktree go when it goes; hints about `git add` are not for a run.
+    settings.set("core", "site_cache_dir", str(place / ".dvc" / "tmp" / "site"))
+    settings.set("core", "autostage", "true")
+    return settings
+
+
+def _record_of(project: Path, dataset: str, run_id: str) -> Path:
+    return state_of(project) / "runs" / dataset / _slug(run_id)
+
+
+def _slug(run_id: str) -> str:
+    """A short folder name that is readable and different for each run."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", run_id)[:26].strip("-")
+    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
