@@ -1,0 +1,134 @@
+"""Expectations in plain words: what was expected, and what was found."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from tasks.gates.suites import Expected
+
+_SHOWN = 12
+"""Names or values of a list that a message shows at most."""
+
+_Kwargs = Mapping[str, Any]
+
+
+def describe(expected: Expected) -> str:
+    """What is expected of the target, as a sentence without its subject."""
+    if expected.words:
+        return expected.words
+    words = _WORDS.get(expected.type)
+    kwargs = expected.kwargs
+    if words is None:
+        rest = {k: v for k, v in kwargs.items() if k not in ("column", "mostly")}
+        text = expected.type.removeprefix("expect_").replace("_", " ")
+        text += f" {rest}" if rest else ""
+    else:
+        text = words(kwargs)
+    if kwargs.get("mostly", 1) != 1:
+        text += f", in {number(100 * kwargs['mostly'])} % of the rows at least"
+    if condition := kwargs.get("row_condition"):
+        text += f", where {condition}"
+    return text
+
+
+def observe(
+    expected: Expected, result: Mapping[str, Any], frame: pd.DataFrame, *, personal: bool
+) -> str:
+    """What was found: counts and extremes, and values only of columns that are not personal.
+
+    Args:
+        expected: the expectation.
+        result: the `result` that Great Expectations gives for it.
+        frame: the data.
+        personal: whether the target holds personal data.
+    """
+    if expected.type == "expect_table_columns_to_match_ordered_list":
+        return _columns_against(list(frame.columns), expected.kwargs["column_list"])
+    if "unexpected_count" in result and "element_count" in result:
+        text = f"{result['unexpected_count']:,} of {result['element_count']:,} rows do not"
+        return text if personal else text + _wrong_values(expected, frame)
+    value = result.get("observed_value")
+    if isinstance(value, (list, dict)) and personal:
+        return f"{len(value):,} values"
+    if isinstance(value, (list, tuple)):
+        return listed(value)
+    return number(value) if value is not None else "see Data Docs"
+
+
+def number(value: Any) -> str:
+    """A number as people write it; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+def listed(values: Any) -> str:
+    """A list, cut short where it is long."""
+    shown = ", ".join(str(value) for value in list(values)[:_SHOWN])
+    return shown + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+
+
+def _columns_against(found: list[str], wanted: list[str]) -> str:
+    missing = [name for name in wanted if name not in found]
+    other = [name for name in found if name not in wanted]
+    parts = [f"missing: {listed(missing)}"] if missing else []
+    parts += [f"not expected: {listed(other)}"] if other else []
+    if not parts and found != wanted:
+        place = next(i for i, name in enumerate(wanted) if found[i : i + 1] != [name])
+        parts = [f"another order from column {place + 1} on"]
+    return "; ".join(parts) or f"these {len(found)} columns"
+
+
+def _wrong_values(expected: Expected, frame: pd.DataFrame) -> str:
+    """The extremes of numbers that shall lie in a range; some values that are not in a set."""
+    column = expected.kwargs.get("column")
+    if column not in frame or "row_condition" in expected.kwargs:
+        return ""
+    values = frame[column].dropna()
+    if expected.type == "expect_column_values_to_be_between" and len(values):
+        return f" (found {number(_plain(values.min()))} to {number(_plain(values.max()))})"
+    if expected.type == "expect_column_values_to_be_in_set":
+        wrong = sorted(set(map(str, values[~values.isin(expected.kwargs["value_set"])])))
+        return f" (found {listed(wrong[:5])})" if wrong else ""
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _range(kwargs: _Kwargs) -> str:
+    low, high = kwargs.get("min_value"), kwargs.get("max_value")
+    if low is None:
+        return f"at most {number(high)}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+_WORDS: dict[str, Callable[[_Kwargs], str]] = {
+    "expect_table_columns_to_match_ordered_list": lambda k: (
+        f"has the columns {listed(k['column_list'])}, in this order"
+    ),
+    "expect_table_row_count_to_be_between": lambda k: f"has {_range(k)} rows",
+    "expect_column_values_to_not_be_null": lambda _: "is never missing",
+    "expect_column_values_to_be_unique": lambda _: "differs in every row",
+    "expect_column_values_to_be_between": lambda k: f"is {_range(k)}",
+    "expect_column_values_to_be_in_set": lambda k: f"is one of: {listed(k['value_set'])}",
+    "expect_column_distinct_values_to_equal_set": lambda k: (
+        f"takes all of these values and no other: {listed(k['value_set'])}"
+    ),
+    "expect_column_distinct_values_to_contain_set": lambda k: (
+        f"takes all of these values: {listed(k['value_set'])}"
+    ),
+    "expect_column_values_to_be_of_type": lambda k: f"is of type {k['type_']}",
+    "expect_column_values_to_be_in_type_list": lambda k: (
+        f"is of type {' or '.join(k['type_list'])}"
+    ),
+    "expect_column_values_to_match_regex": lambda k: f"matches {k['regex']}",
+    "expect_column_mean_to_be_between": lambda k: f"has a mean of {_range(k)}",
+    "expect_column_median_to_be_between": lambda k: f"has a median of {_range(k)}",
+    "expect_column_stdev_to_be_between": lambda k: f"has a standard deviation of {_range(k)}",
+    "expect_column_pair_values_a_to_be_greater_than_b": lambda k: (
+        f"the first is {'at least' if k.get('or_equal') else 'more than'} the second"
+    ),
+}

@@ -1,0 +1,112 @@
+"""From the name of a connection to an open one, and from a driver's errors to ours.
+
+The URL of a database holds its password, so it is never printed, and messages of drivers are
+stripped of it.
+"""
+
+import json
+import os
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from tasks.errors import SourceError, SourceUnavailable
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+_DRIVERS = {
+    "postgres": "postgresql+psycopg2",  # Airflow's word for it
+    "postgresql": "postgresql+psycopg2",
+}
+
+_REFUSED_LOGINS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied")
+
+_PASSING_STATES = ("08", "40", "53", "55P03", "57")
+"""SQLSTATE prefixes of what may pass: lost connections, conflicts, too many clients, shutdowns."""
+
+
+def url_of(name: str) -> sa.URL:
+    """The URL that the environment variable `name`, or Airflow's `AIRFLOW_CONN_<NAME>`, holds.
+
+    Raises:
+        SourceError: neither is set, or it holds no URL.
+    """
+    airflow_name = f"AIRFLOW_CONN_{name.upper()}"
+    for variable in (name, airflow_name):
+        if value := os.environ.get(variable):
+            try:
+                url = _from_json(value) if value.lstrip().startswith("{") else sa.make_url(value)
+            except (ArgumentError, ValueError, KeyError, TypeError):
+                # The cause is cut off because it may hold the value, and that the password.
+                raise SourceError(
+                    f"expected the variable {variable} to hold a database URL like"
+                    " postgresql://user:password@host:5432/database, found something else"
+                ) from None
+            return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    raise SourceError(
+        f"source.connection names {name!r}, but the environment variable {name} is not set,"
+        f" nor is {airflow_name}; set one to the URL of the database"
+    )
+
+
+def connect(name: str) -> sa.Connection:
+    """Open a read-only transaction that sees one state of the database.
+
+    Raises:
+        SourceError: the database refuses the user, or there is no driver for it.
+        SourceUnavailable: it does not answer.
+    """
+    url = url_of(name)
+    is_postgres = url.get_backend_name() == "postgresql"
+    try:
+        engine = sa.create_engine(
+            url,
+            poolclass=sa.NullPool,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS} if is_postgres else {},
+        )
+        connection = engine.connect()
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise SourceError(f"no driver for {url.drivername!r} is installed: {error}") from error
+    except DBAPIError as error:
+        raise _unconnected(name, url, error) from None
+    if is_postgres:
+        connection = connection.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    return connection
+
+
+def explain(error: DBAPIError, what: str) -> SourceError:
+    """The error of ours for a driver's error while doing `what`."""
+    state = str(getattr(error.orig, "pgcode", None) or "")
+    message = str(error.orig).strip().split("\n")[0]
+    if state == "25006":
+        return SourceError(f"{what} would change the database; a source only reads: {message}")
+    if error.connection_invalidated or state.startswith(_PASSING_STATES):
+        return SourceUnavailable(f"the database stopped answering while {what} was read: {message}")
+    return SourceError(f"the database refused {what}: {message}")
+
+
+def _unconnected(name: str, url: sa.URL, error: DBAPIError) -> SourceError:
+    message = " ".join(str(error.orig).split())
+    if url.password:
+        message = message.replace(str(url.password), "***")
+    place = f"{url.host or 'this machine'}{f':{url.port}' if url.port else ''}"
+    database = f"the database {url.database!r} at {place} (connection {name})"
+    if any(sign in message for sign in _REFUSED_LOGINS):
+        return SourceError(f"{database} refused the login: {message}")
+    return SourceUnavailable(f"{database} does not answer: {message}")
+
+
+def _from_json(value: str) -> sa.URL:
+    """A connection as Airflow writes it in JSON."""
+    content: dict[str, Any] = json.loads(value)
+    return sa.URL.create(
+        content["conn_type"],
+        username=content.get("login"),
+        password=content.get("password"),
+        host=content.get("host"),
+        port=int(content["port"]) if content.get("port") else None,
+        database=content.get("schema"),
+    )

@@ -1,0 +1,229 @@
+"""The contract of sources, and the rules by which the values of a column tell its meaning.
+
+To add a source, write one file `tasks/sources/<name>.py` with one subclass of `Source` and its
+`Settings`, then write `source: {type: <name>, ...}` in params.yaml. The same data must give the same
+rows in the same order, because the bytes of everything downstream follow from them.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from tasks.errors import ParamsError, SourceError
+from tasks.params import Record, validated
+from tasks.schema import Column, DatasetSchema, Kind, Meaning, TableSchema, type_name
+
+OBSERVED_ROWS = 100_000
+"""Rows at the start of a table whose values decide the meanings of its columns."""
+
+MAX_TARGET_CLASSES = 20
+"""A target of whole numbers is a class up to so many different ones, a quantity beyond."""
+
+_TEXT_WORDS = 0.5
+"""Share of values with a space from which text that rarely repeats is free text."""
+
+
+class SourceSettings(Record):
+    """The settings that every source has; a source adds its own."""
+
+    meanings: dict[str, Meaning] = Field(
+        default={}, description="meaning by column, where the values alone would mislead"
+    )
+
+
+class Source(ABC):
+    """One or more tables somewhere, read as Arrow batches. Use it in a `with` block.
+
+    Attributes:
+        Settings: the keys under `source:` in params.yaml, each with its description.
+        observes: whether the values decide the meanings (True), or `schema` knows them (False).
+    """
+
+    Settings: ClassVar[type[SourceSettings]]
+    observes: ClassVar[bool] = True
+
+    def __init__(
+        self, settings: dict[str, Any], *, kind: Kind, target: str | None, project: Path
+    ) -> None:
+        """Check the settings; nothing is opened yet.
+
+        Args:
+            settings: what stands under `source:`, without `type`.
+            kind: of the dataset.
+            target: column that the dataset is to predict or to condition on.
+            project: folder from which relative paths count.
+
+        Raises:
+            ParamsError: a key is unknown, missing or wrong.
+        """
+        self.settings: Any = validated(self.Settings, settings, "source")
+        self.kind: Kind = kind
+        self.target = target
+        self.project = project
+        self.opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start to read; a source puts what it opens on `self.opened`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close what was opened."""
+        self.opened.close()
+
+    @abstractmethod
+    def schema(self) -> DatasetSchema:
+        """The tables with their columns, types and keys; the first one holds the target.
+
+        Raises:
+            SourceUnavailable: the source does not answer.
+            SourceError: it answers, but lacks what was asked for.
+        """
+
+    @abstractmethod
+    def read(self, table: str) -> Iterator[pa.RecordBatch]:
+        """The rows of one table of `schema()`, in an order that only the data decides.
+
+        Raises:
+            SourceUnavailable: the source stopped answering.
+            SourceError: the data is not what `schema()` said.
+        """
+
+    def dataset(self, *tables: TableSchema) -> DatasetSchema:
+        """The schema of these tables with the dataset's kind and target.
+
+        Raises:
+            SourceError: the first table has no column of the target's name.
+        """
+        names = tables[0].column_names
+        if self.target is not None and self.target not in names:
+            raise SourceError(
+                f"expected the target {self.target!r} among the columns of {tables[0].name!r}, which are:"
+                f" {', '.join(names)}; change `target` in params.yaml or bring the column back"
+            )
+        return DatasetSchema(kind=self.kind, tables=tables, target=self.target)
+
+    def counts(self) -> dict[str, int]:
+        """What was left out or changed while reading, by name, for the report of the stage."""
+        return {}
+
+
+def column(name: str, data_type: pa.DataType, *, nullable: bool = True) -> Column:
+    """A column as a source declares it, with the plain meaning of its type."""
+    return Column(
+        name=name,
+        type=type_name(data_type),
+        meaning=_meaning_of_type(data_type) or "categorical",
+        nullable=nullable,
+    )
+
+
+def with_meanings(
+    schema: DatasetSchema, rows: dict[str, pa.Table], given: dict[str, Meaning]
+) -> DatasetSchema:
+    """`schema` with the meaning of every column decided by its values.
+
+    Args:
+        schema: as the source declares it.
+        rows: the first `OBSERVED_ROWS` rows of each table, by its name.
+        given: meanings that people have stated; they win.
+
+    Raises:
+        ParamsError: `given` names a column that no table has.
+    """
+    known = {name for table in schema.tables for name in table.column_names}
+    if unknown := sorted(set(given) - known):
+        raise ParamsError(
+            f"source.meanings names unknown columns {unknown}; choose from: {sorted(known)}"
+        )
+    tables = []
+    for table in schema.tables:
+        target = schema.target if table is schema.main else None
+        columns = tuple(
+            c.model_copy(
+                update={
+                    "meaning": given.get(c.name)
+                    or _observed(c.name, rows[table.name][c.name], target, table)
+                }
+            )
+            for c in table.columns
+        )
+        tables.append(table.model_copy(update={"columns": columns}))
+    return schema.model_copy(update={"tables": tuple(tables)})
+
+
+def _observed(
+    name: str, values: pa.ChunkedArray, target: str | None, table: TableSchema
+) -> Meaning:
+    """The meaning of one column, by the first rule that fits.
+
+    1. A truth value is boolean, a date or a time is datetime, an image is an image.
+    2. A column of a primary or a foreign key is an identifier.
+    3. Whole numbers that all differ are an identifier if the name says so (`id`, `customer_id`,
+       `CustomerId`). Otherwise numbers are categorical where they are flags (two values at most) or a
+       target of at most `MAX_TARGET_CLASSES` classes; else numeric.
+    4. Text whose values repeat, at least two rows a value on average, is categorical; so is a target.
+    5. Other text is free text if half of the values have a space in them, an identifier if all
+       differ, else categorical.
+    """
+    meaning = _meaning_of_type(values.type)
+    if meaning is not None and meaning != "numeric":
+        return meaning
+    keys = {*table.primary_key, *(c for key in table.foreign_keys for c in key.columns)}
+    if name in keys:
+        return "identifier"
+    present = values.drop_null()
+    n_values = len(present)
+    n_distinct = pc.count_distinct(present).as_py()
+    is_target = name == target
+    if meaning == "numeric":
+        return _meaning_of_numbers(name, present, n_distinct, is_target=is_target)
+    if is_target or 2 * n_distinct <= n_values or n_values == 0:
+        return "categorical"
+    n_words = pc.sum(pc.match_substring(pc.utf8_trim_whitespace(present), " ")).as_py()
+    if n_words >= _TEXT_WORDS * n_values:
+        return "text"
+    return "identifier" if n_distinct == n_values else "categorical"
+
+
+def _meaning_of_numbers(
+    name: str, present: pa.ChunkedArray, n_distinct: int, *, is_target: bool
+) -> Meaning:
+    whole = pa.types.is_integer(present.type)
+    if whole and _names_a_key(name) and n_distinct == len(present) > 2:
+        return "identifier"
+    is_flag = n_distinct <= 2
+    is_class = is_target and whole and n_distinct <= MAX_TARGET_CLASSES
+    return "categorical" if is_flag or is_class else "numeric"
+
+
+def _names_a_key(name: str) -> bool:
+    lowered = name.lower()
+    return lowered in ("id", "uuid", "guid") or lowered.endswith("_id") or name.endswith("Id")
+
+
+def _meaning_of_type(data_type: pa.DataType) -> Meaning | None:
+    """What the type alone tells; None for text."""
+    if type_name(data_type) == "image":
+        return "image"
+    if pa.types.is_boolean(data_type):
+        return "boolean"
+    if pa.types.is_temporal(data_type) and not pa.types.is_duration(data_type):
+        return "datetime"
+    is_number = (
+        pa.types.is_integer(data_type)
+        or pa.types.is_floating(data_type)
+        or pa.types.is_decimal(data_type)
+    )
+    return "numeric" if is_number else None
