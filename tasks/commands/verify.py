@@ -38,4 +38,6 @@ def verify(release: Path, key: Path | None = None) -> int:
             "    The signer's identity was NOT checked: anyone can make a key. Compare the\n"
             "    fingerprint above with one that you trust, or give its public key with --key."
         )
+    else:
+        print(f"    The signer holds the key of {key}.")
     return 0

@@ -9,7 +9,7 @@ Shape:
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -18,7 +18,7 @@ from tasks.publishing.evidence import Result
 from tasks.publishing.wording import number
 
 _SERIES = ("real", "holdout", "synthetic")
-_MAX_CATEGORIES = 8
+_MAX_CATEGORIES = 10
 _HEAT_LEVELS = 10
 
 
@@ -139,39 +139,57 @@ def heat_map(
     return _svg(parts, size, size, title, kind=f"heat {kind}")
 
 
-def curves(
-    lines: Mapping[str, tuple[str, Sequence[float]]], edges: Sequence[float], title: str
+def cumulated(
+    histograms: Mapping[str, Sequence[float]], edges: Sequence[float], title: str
 ) -> Markup:
-    """Cumulated shares over a distance.
+    """Shares of the rows up to a distance.
 
     Args:
-        lines: for each class of line, its label and its histogram.
+        histograms: counts by the class of their line.
         edges: of all the histograms.
         title: what a screen reader says.
     """
-    width, height, left, top = 560, 200, 40, 8
-    span = (edges[-1] - edges[0]) or 1.0
-    parts = []
-    for share in (0.0, 0.5, 1.0):
-        y = top + (height - top) * (1 - share)
-        parts.append(_line("grid", left, y, width, y))
-        parts.append(_text("tick", left - 6, y + 4, f"{share:.0%}", "end"))
-    for kind, (_, counts) in lines.items():
+    lines = {}
+    for kind, counts in histograms.items():
         total = sum(counts) or 1.0
-        points = [(edges[0], 0.0)]
-        points += zip(edges[1:], (c / total for c in itertools.accumulate(counts)), strict=True)
-        path = "L".join(
-            f"{_n(left + (width - left) * (edge - edges[0]) / span)} {_n(top + (height - top) * (1 - y))}"
-            for edge, y in points
+        upper = zip(edges[1:], (c / total for c in itertools.accumulate(counts)), strict=True)
+        lines[kind] = [(edges[0], 0.0), *upper]
+    return _lines(lines, (0.0, 1.0), lambda share: f"{share:.0%}", title)
+
+
+def progress(losses: Mapping[str, Sequence[tuple[float, float]]], title: str) -> Markup:
+    """Losses by epoch; the line's class is the key."""
+    values = [loss for line in losses.values() for _, loss in line]
+    return _lines(losses, (min(values), max(values)), number, title)
+
+
+def _lines(
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    y_range: tuple[float, float],
+    shown: Callable[[float], str],
+    title: str,
+) -> Markup:
+    width, height, left, top = 560, 200, 48, 8
+    xs = [x for line in lines.values() for x, _ in line]
+    (low, high), (first, last) = y_range, (min(xs), max(xs))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            left + (width - left) * (x - first) / ((last - first) or 1.0),
+            top + (height - top) * (high - y) / ((high - low) or 1.0),
         )
+
+    parts = []
+    for tick in (low, (low + high) / 2, high):
+        _, y = place(first, tick)
+        parts.append(_line("grid", left, y, width, y))
+        parts.append(_text("tick", left - 6, y + 4, shown(tick), "end"))
+    for kind, line in lines.items():
+        points = (place(x, y) for x, y in line)
+        path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
         parts.append(f'<path class="{kind}" d="M{path}"/>')
-    for edge, anchor in (
-        (edges[0], "start"),
-        ((edges[0] + edges[-1]) / 2, "middle"),
-        (edges[-1], "end"),
-    ):
-        x = left + (width - left) * (edge - edges[0]) / span
-        parts.append(_text("tick", x, height + 16, number(edge), anchor))
+    for tick, anchor in ((first, "start"), ((first + last) / 2, "middle"), (last, "end")):
+        parts.append(_text("tick", place(tick, low)[0], height + 16, number(tick), anchor))
     return _svg(parts, width, height + 22, title)
 
 

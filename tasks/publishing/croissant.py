@@ -18,7 +18,7 @@ import pyarrow as pa
 from tasks.publishing.evidence import Evidence
 from tasks.publishing.licences import licence_url
 from tasks.publishing.tables import ReleasedTable
-from tasks.schema import Column, TableSchema, arrow_type
+from tasks.schema import Column, DatasetSchema, TableSchema, arrow_type
 
 CROISSANT_FILE = "croissant.json"
 
@@ -152,7 +152,7 @@ def _field(column: Column, table: ReleasedTable, evidence: Evidence) -> dict[str
         "dataType": [kind, "cr:Label"] if is_label else kind,
         "source": _source(column, table),
     }
-    if reference := _reference(column, table.schema):
+    if reference := _reference(column, table.schema, evidence.schema):
         node["references"] = {"field": {"@id": reference}}
     return node
 
@@ -170,12 +170,27 @@ def _source(column: Column, table: ReleasedTable) -> dict[str, Any]:
     return source
 
 
-def _reference(column: Column, table: TableSchema) -> str | None:
-    """The field that a foreign key of one column points to; Croissant knows no others."""
+def _reference(column: Column, table: TableSchema, schema: DatasetSchema) -> str | None:
+    """The field that a foreign key of one column points to; Croissant knows no others.
+
+    References that lead back to their own table are left out, because mlcroissant 1.1.1 cannot
+    load any record of tables that refer to each other in a circle.
+    """
     for key in table.foreign_keys:
-        if key.columns == (column.name,):
+        if key.columns == (column.name,) and table.name not in _reachable(key.references, schema):
             return _id(key.references, key.referenced_columns[0])
     return None
+
+
+def _reachable(name: str, schema: DatasetSchema) -> set[str]:
+    """The table and all that its foreign keys lead to, directly or not."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting += [key.references for key in schema.table(current).foreign_keys]
+    return found
 
 
 def _data_type(column: Column) -> str:

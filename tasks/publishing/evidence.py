@@ -22,7 +22,7 @@ EVIDENCE_FOLDER = "evidence"
 PLOTS_FILE = "plots.json"
 MODEL_FILE = "model.json"
 
-_MODEL_KEYS = ("generator", "params", "generator_params", "training", "summary", "n_parameters")
+_MODEL_KEYS = ("generator", "generator_params", "training")
 """What of a model's description is public; its encoder's state would quote the training data."""
 
 

@@ -3,7 +3,7 @@
 No script, no font and no picture comes from elsewhere; the page forbids itself to load any.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from tasks.errors import DataError
 from tasks.publishing import charts
-from tasks.publishing.evidence import PLOTS_FILE, Evidence, Result
+from tasks.publishing.evidence import MODEL_FILE, PLOTS_FILE, Evidence, Result
 from tasks.publishing.samples import sample_images, sample_rows
 from tasks.publishing.wording import bounds_in_words, number
 
@@ -73,15 +73,20 @@ def report(evidence: Evidence, release: Path) -> str:
         answers=[_may_i_use_it(evidence), _for_what(evidence), _how_private(evidence)],
         key_results=key_results(evidence),
         images=sample_images(release, evidence.tables[0], schema.target),
-        rows=[(table, *sample_rows(release, table)) for table in evidence.tables],
+        rows=[
+            (table, *sample_rows(release, table))
+            for table in evidence.tables
+            if schema.kind != "image"
+        ],
         columns=_drawn(_columns, evidence),
         columns_at_once=_COLUMNS_AT_ONCE,
         pairs=_drawn(_pairs, evidence),
         giveaways=_drawn(_giveaways, evidence),
         utility=_drawn(_utility, evidence),
         distances=_drawn(_distances, evidence),
+        progress=_drawn(_progress, evidence),
         settings=_settings(evidence),
-        training=_flat(evidence.model.get("training") or evidence.model.get("summary") or {}),
+        training=_flat(evidence.model.get("training")),
     )
 
 
@@ -119,20 +124,21 @@ def _for_what(evidence: Evidence) -> Answer:
         f" (real data: {number(r.measurement.reference)})"
         for r in results[:2]
     )
-    good = None if any(r.passed is False for r in results) else True
+    # Without a threshold nobody has said how good is good enough.
+    good = True if all(r.passed for r in results) else None
     return Answer(question, f"Models of “{target}”", details, good=good)
 
 
 def _how_private(evidence: Evidence) -> Answer:
     question = "How private is it?"
     results = [r for r in evidence.of_family("privacy") if r.measurement.value is not None]
-    guarantee = evidence.model.get("epsilon") is not None
+    guarantee = any("epsilon" in r.measurement.name for r in results)
     if not results:
         return Answer(question, "Not measured", "Treat it like the real data.", good=False)
     first = results[0].measurement
     details = (
         f"{first.label}: {number(first.value)} (real data: {number(first.reference)})."
-        f" {'' if guarantee else 'Measured by attack, without a formal guarantee.'}"
+        f" {'' if guarantee else 'Measured, without a formal guarantee.'}"
     )
     judged = [r for r in results if r.passed is not None]
     if not judged:
@@ -148,8 +154,8 @@ def _drawn(draw: Callable[[Evidence], Any], evidence: Evidence) -> Any:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         topic = draw.__name__.strip("_")
         raise DataError(
-            f"{evidence.dataset}: the {topic} in {PLOTS_FILE} are not as the report expects them:"
-            f" {type(error).__name__}: {error}"
+            f"{evidence.dataset}: expected {PLOTS_FILE} and {MODEL_FILE} to hold {topic} as the report"
+            f" draws them, found something else: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -238,35 +244,47 @@ def _distances(evidence: Evidence) -> Markup | None:
     dcr = evidence.plots.get("dcr")
     if not dcr:
         return None
-    lines = {
-        kind: (label, [float(count) for count in dcr[key]])
-        for kind, label, key in (
-            ("real", "holdout to training", "holdout_to_train"),
-            ("holdout", "synthetic to holdout", "to_holdout"),
-            ("synthetic", "synthetic to training", "to_train"),
-        )
-        if dcr.get(key)
+    keys = {"real": "holdout_to_train", "holdout": "to_holdout", "synthetic": "to_train"}
+    histograms = {
+        kind: [float(count) for count in dcr[key]] for kind, key in keys.items() if dcr.get(key)
     }
-    edges: Sequence[float] = [float(edge) for edge in dcr["edges"]]
-    return charts.curves(lines, edges, "Distances to the closest real record")
+    edges = [float(edge) for edge in dcr["edges"]]
+    return charts.cumulated(histograms, edges, "Distances to the closest real record")
+
+
+def _progress(evidence: Evidence) -> Markup | None:
+    """The losses during training, if the generator's summary holds them."""
+    history = evidence.model.get("training", {}).get("history") or []
+    losses = {
+        kind: [(float(e["epoch"]), float(e[key])) for e in history if e.get(key) is not None]
+        for kind, key in (("real", "train_loss"), ("synthetic", "validation_loss"))
+    }
+    losses = {kind: line for kind, line in losses.items() if len(line) > 1}
+    return charts.progress(losses, "Losses during training") if losses else None
 
 
 def _settings(evidence: Evidence) -> list[tuple[str, str]]:
-    model = evidence.model
     return [
         ("generator", evidence.params.generator),
         ("seed", str(evidence.params.seed)),
-        *_flat(model.get("params") or model.get("generator_params") or {}),
+        *_flat(evidence.model.get("generator_params")),
     ]
 
 
 def _flat(content: Any) -> list[tuple[str, str]]:
-    """Settings and summaries as pairs of texts; series of numbers are left to the JSON file."""
+    """Settings and summaries as pairs of texts; what has parts of its own is left to the JSON."""
     if not isinstance(content, Mapping):
         return []
     return [
-        (str(key).replace("_", " "), number(value) if isinstance(value, float) else str(value))
+        (str(key).replace("_", " "), _setting(value))
         for key, value in content.items()
-        if isinstance(value, (str, int, float, bool))
-        or (isinstance(value, list) and len(value) < 8)
+        if isinstance(value, (str, int, float)) or (isinstance(value, list) and len(value) < 8)
     ]
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return number(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

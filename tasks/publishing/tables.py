@@ -84,8 +84,8 @@ def hugging_face_type(column: Column) -> str:
 def _write(synthetic: Path, table: TableSchema, slug: str, release: Path) -> ReleasedTable:
     n_missing = Counter[str]()
     rows = _counting(read_batches(synthetic, table.name), n_missing)
-    renamed = table.model_copy(update={"name": slug})
-    write_table(release / DATA_FOLDER, renamed, rows, metadata=_metadata(table))
+    stored = table.model_copy(update={"name": slug, "columns": _stored_columns(table)})
+    write_table(release / DATA_FOLDER, stored, rows, metadata=_metadata(table))
     shards = [
         Shard(
             path=path.relative_to(release).as_posix(),
@@ -105,6 +105,14 @@ def _counting(
     for batch in batches:
         n_missing.update({name: batch.column(name).null_count for name in batch.schema.names})
         yield batch
+
+
+def _stored_columns(table: TableSchema) -> tuple[Column, ...]:
+    """The columns as the files declare them: `datasets` knows images only where null is allowed."""
+    return tuple(
+        column.model_copy(update={"nullable": True}) if column.type == "image" else column
+        for column in table.columns
+    )
 
 
 def _metadata(table: TableSchema) -> dict[str, str] | None:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +15,34 @@ import pytest
 
 from tasks.stages.publish import publish
 from tasks.storage import digest
-from tests.releases import Case, image_inputs, relational_inputs, tabular_inputs
+from tests.releases import image_inputs, relational_inputs, tabular_inputs
 
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def tabular(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tabular_inputs, tmp_path_factory)
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the releases `patients` (one table), `shapes` (images), `shop` (two tables)."""
+    root = tmp_path_factory.mktemp("formats")
+    for inputs in (tabular_inputs, image_inputs, relational_inputs):
+        case = inputs(root)
+        publish(case.at, case.params)
+    return root / "releases"
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(image_inputs, tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def relational(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(relational_inputs, tmp_path_factory)
-
-
-def published(inputs: Callable[[Path], Case], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    case = inputs(tmp_path_factory.mktemp("release"))
-    publish(case.at, case.params)
-    return case.at.release
-
-
-def loaded(release: Path, code: str, cache: Path) -> Any:
-    """What `code` prints as JSON, run by a stranger: no network, none of our code, own caches."""
+def read_by_a_stranger(folder: Path, code: str, cache: Path) -> Any:
+    """What `code` prints as JSON in a process without network and with caches of its own."""
+    nowhere = "http://127.0.0.1:9"
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(cache),
         "CROISSANT_CACHE": str(cache),
-        "no_proxy": "",
-        "http_proxy": "http://127.0.0.1:9",
-        "https_proxy": "http://127.0.0.1:9",
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere),
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import json, os\nfolder = os.getcwd()\n{code}"],
-        cwd=release,
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -65,108 +52,107 @@ def loaded(release: Path, code: str, cache: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_pandas_reads_the_folder_of_a_table(tabular: Path) -> None:
-    frame = pd.read_parquet(tabular / "data" / "patients")
+def test_pandas_reads_the_folder_of_a_table(releases: Path) -> None:
+    frame = pd.read_parquet(releases / "patients" / "data" / "patients")
     assert len(frame) == 300
     assert set(frame["ill"]) == {"yes", "no"}
 
 
-def test_datasets_loads_a_table_with_its_types(tabular: Path, tmp_path: Path) -> None:
-    code = """
+DATASETS = """
+import json, os
 import datasets
-rows = datasets.load_dataset(folder, split="train")
-print(json.dumps([rows.num_rows, str(rows.features["born"].dtype), rows[0]["ill"], rows[0]["age"]]))
+
+def load(name, *configuration):
+    return datasets.load_dataset(os.path.abspath(name), *configuration, split="train")
+
+patients, shapes = load("patients"), load("shapes")
+files = datasets.load_dataset("parquet", data_files="shapes/data/shapes/*.parquet", split="train")
+names = datasets.get_dataset_config_names(os.path.abspath("shop"))
+print(json.dumps({
+    "rows": patients.num_rows,
+    "types": [patients.features[name].dtype for name in ("age", "smoker", "seen_at", "born")],
+    "missing": patients[0]["age"],
+    "images": [shapes.num_rows, shapes[0]["image"].size, files[0]["image"].size],
+    "tables": {name: load("shop", name).num_rows for name in names},
+}))
 """
-    n_rows, born, _, age = loaded(tabular, code, tmp_path)
-    assert (n_rows, born, age) == (300, "date32", None)
 
 
-def test_datasets_loads_images_as_images(images: Path, tmp_path: Path) -> None:
-    code = """
-import datasets
-rows = datasets.load_dataset(folder, split="train")
-alone = datasets.load_dataset("parquet", data_files="data/shapes/*.parquet", split="train")
-print(json.dumps([rows.num_rows, rows[0]["image"].size, alone[0]["image"].size]))
-"""
-    assert loaded(images, code, tmp_path) == [36, [8, 8], [8, 8]]
-
-
-def test_datasets_loads_every_table(relational: Path, tmp_path: Path) -> None:
-    code = """
-import datasets
-names = datasets.get_dataset_config_names(folder)
-print(json.dumps({name: datasets.load_dataset(folder, name, split="train").num_rows for name in names}))
-"""
-    assert loaded(relational, code, tmp_path) == {"our_customers": 3, "orders_2024": 4}
+def test_datasets_loads_tables_and_images_offline(releases: Path, tmp_path: Path) -> None:
+    assert read_by_a_stranger(releases, DATASETS, tmp_path) == {
+        "rows": 300,
+        "types": ["int64", "bool", "timestamp[us]", "date32"],
+        "missing": None,
+        "images": [36, [8, 8], [8, 8]],
+        "tables": {"our_customers": 3, "orders_2024": 4},
+    }
 
 
 CROISSANT = """
+import json
 import mlcroissant
-dataset = mlcroissant.Dataset("croissant.json")
-assert not dataset.metadata.ctx.issues.errors
-records = {r.id: list(dataset.records(r.id)) for r in dataset.metadata.record_sets}
-print(json.dumps([dataset.metadata.conforms_to, {n: len(r) for n, r in records.items()},
-                  [sorted(map(str, r[0].values())) for r in records.values()]]))
+
+found = {}
+for name in ("patients", "shapes", "shop"):
+    dataset = mlcroissant.Dataset(f"{name}/croissant.json")
+    records = {r.id: list(dataset.records(r.id)) for r in dataset.metadata.record_sets}
+    found[name] = {
+        "errors": sorted(dataset.metadata.ctx.issues.errors),
+        "version": dataset.metadata.ctx.conforms_to.value,
+        "rows": {name: len(rows) for name, rows in records.items()},
+        "first": [str(value) for value in list(records.values())[-1][0].values()],
+    }
+print(json.dumps(found))
 """
 
 
-def test_croissant_is_valid_and_its_records_load(tabular: Path, tmp_path: Path) -> None:
-    version, counts, _ = loaded(tabular, CROISSANT, tmp_path)
-    assert "1.1" in str(version)
-    assert counts == {"patients": 300}
+def test_croissant_is_valid_and_its_records_load(releases: Path, tmp_path: Path) -> None:
+    found = read_by_a_stranger(releases, CROISSANT, tmp_path)
+    for description in found.values():
+        assert description["errors"] == []
+        assert description["version"] == "http://mlcommons.org/croissant/1.1"
+    assert found["patients"]["rows"] == {"patients": 300}
+    assert found["shapes"]["rows"] == {"shapes": 36}
+    assert "PngImageFile" in found["shapes"]["first"][0]
+    assert found["shop"]["rows"] == {"our%20customers": 3, "orders%3D2024": 4}
+    assert found["shop"]["first"] == ["7", "1", "9.5"]
 
 
-def test_croissant_loads_images(images: Path, tmp_path: Path) -> None:
-    _, counts, (first,) = loaded(images, CROISSANT, tmp_path)
-    assert counts == {"shapes": 36}
-    assert any("PngImageFile" in value for value in first)
-
-
-def test_croissant_loads_tables_with_keys(relational: Path, tmp_path: Path) -> None:
-    _, counts, (_, order) = loaded(relational, CROISSANT, tmp_path)
-    assert counts == {"our%20customers": 3, "orders%3D2024": 4}
-    assert order == ["1", "7", "9.5"]
-
-
-@pytest.mark.parametrize("kind", ["tabular", "images", "relational"])
-def test_frictionless_validates_every_cell(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    release: Path = request.getfixturevalue(kind)
-    code = """
+FRICTIONLESS = """
+import json, os
 import frictionless
-report = frictionless.validate("datapackage.json")
-print(json.dumps([report.valid, report.flatten(["fieldName", "type", "note"])[:5],
-                  [task.stats["rows"] for task in report.tasks]]))
+
+found = {}
+for name in sorted(os.listdir(".")):
+    report = frictionless.validate(f"{name}/datapackage.json")
+    errors = report.flatten(["fieldName", "type", "note"])
+    found[name] = [sum(task.stats["rows"] for task in report.tasks), errors]
+print(json.dumps(found))
 """
-    valid, errors, counts = loaded(release, code, tmp_path)
-    assert valid, errors
-    assert sum(counts) == {"tabular": 300, "images": 36, "relational": 7}[kind]
 
 
-def test_frictionless_really_looks_at_the_rows(relational: Path, tmp_path: Path) -> None:
-    release = shutil.copytree(relational, tmp_path / "shop")
-    orders = release / "data" / "orders_2024" / "part-00000.parquet"
-    table = pq.ParquetFile(orders).read()
+def test_frictionless_validates_every_cell_and_key(releases: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(releases, tmp_path / "releases")
+    broken = shutil.copytree(folder / "shop", folder / "shop_broken")
+    orders = broken / "data" / "orders_2024" / "part-00000.parquet"
     stray = pa.table({"id": [7, 7, 9, 10], "customer": [1, 1, 3, 99], "amount": [1.0] * 4})
-    pq.write_table(stray.cast(table.schema), orders)
-    code = """
-import frictionless
-report = frictionless.validate("datapackage.json")
-print(json.dumps(report.flatten(["type"])))
-"""
-    assert loaded(release, code, tmp_path) == [["primary-key"], ["foreign-key"]]
+    pq.write_table(stray.cast(pq.read_schema(orders)), orders)
+    found = read_by_a_stranger(folder, FRICTIONLESS, tmp_path)
+    assert [found[name] for name in ("patients", "shapes", "shop")] == [
+        [300, []],
+        [36, []],
+        [7, []],
+    ]
+    assert [kind for _, kind, _ in found["shop_broken"][1]] == ["primary-key", "foreign-key"]
 
 
-def test_reading_a_release_changes_nothing_in_it(
-    tabular: Path, images: Path, relational: Path
-) -> None:
+def test_reading_a_release_changes_nothing_in_it(releases: Path) -> None:
     names = {"README.md", "croissant.json", "data", "datapackage.json", "evidence", "report.html"}
-    for release in (tabular, images, relational):
+    for release in releases.iterdir():
         assert {path.name for path in release.iterdir()} == names
 
 
-def test_the_order_of_sets_decides_nothing(tabular: Path, tmp_path: Path) -> None:
+def test_hash_seed_time_zone_and_locale_decide_nothing(releases: Path, tmp_path: Path) -> None:
     code = """
 import pathlib, sys
 from tasks.stages.publish import publish
@@ -180,4 +166,4 @@ publish(case.at, case.params)
         env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"},
         check=True,
     )
-    assert digest(tmp_path / "releases" / "patients") == digest(tabular)
+    assert digest(tmp_path / "releases" / "patients") == digest(releases / "patients")

@@ -5,7 +5,15 @@ import pytest
 from markupsafe import Markup
 
 from tasks.params import Threshold
-from tasks.publishing.charts import bars, categories, curves, gauge, heat_map, histogram
+from tasks.publishing.charts import (
+    bars,
+    categories,
+    cumulated,
+    gauge,
+    heat_map,
+    histogram,
+    progress,
+)
 from tasks.publishing.evidence import Result
 from tests.releases import HOSTILE, MEASUREMENTS
 
@@ -52,12 +60,12 @@ def test_a_constant_column_is_drawn() -> None:
 
 
 def test_rare_categories_are_drawn_as_one() -> None:
-    names = [f"c{i}" for i in range(11)]
-    column = {"name": "x", "categories": names, "real": list(range(11)), "synthetic": [1] * 11}
+    names = [f"c{i}" for i in range(13)]
+    column = {"name": "x", "categories": names, "real": list(range(13)), "synthetic": [1] * 13}
     texts = [e.text for e in elements(categories(column), "text")]
-    assert texts[0] == "c10"
+    assert texts[0] == "c12"
     assert "3 others" in texts
-    assert "27 %" in texts  # three of eleven synthetic rows
+    assert "23 %" in texts  # three of thirteen synthetic rows
 
 
 def test_a_heat_map_has_one_path_for_each_level() -> None:
@@ -70,10 +78,17 @@ def test_a_map_of_zeros_is_drawn() -> None:
     assert elements(heat_map([[0, 0], [0, 0]], 0, "error", "a map"), "path", "heat-0")
 
 
-def test_curves_end_at_all_rows() -> None:
-    picture = curves({"real": ("real", [1, 3])}, [0, 1, 2], "distances")
+def test_cumulated_shares_end_at_all_rows() -> None:
+    picture = cumulated({"real": [1, 3]}, [0, 1, 2], "distances")
     (line,) = elements(picture, "path", "real")
-    assert line.get("d") == "M40 200L300 152L560 8"
+    assert line.get("d") == "M48 200L304 152L560 8"
+
+
+def test_progress_spans_the_losses() -> None:
+    picture = progress({"real": [(1, 5.0), (2, 3.0)], "synthetic": [(1, 4.0)]}, "losses")
+    (line,) = elements(picture, "path", "real")
+    assert line.get("d") == "M48 8L560 200"
+    assert [e.text for e in elements(picture, "text")] == ["3", "4", "5", "1", "1.5", "2"]
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "</svg><script>", "\u202e"])

@@ -1,6 +1,7 @@
 """Card, Croissant, data package and report, from the same evidence."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 import yaml
 
 from tasks.errors import DataError
-from tasks.params import DatasetParams
 from tasks.publishing.card import card, front_matter
 from tasks.publishing.croissant import croissant
 from tasks.publishing.datapackage import datapackage
@@ -16,10 +16,9 @@ from tasks.publishing.evidence import Evidence, gather
 from tasks.publishing.licences import hub_licence, licence_url
 from tasks.publishing.report import key_results, report
 from tasks.publishing.tables import write_tables
-from tasks.schema import DatasetSchema
+from tasks.schema import DatasetSchema, ForeignKey
 from tasks.storage import read_json, write_json
 from tests.releases import (
-    HOSTILE,
     Case,
     image_inputs,
     relational_inputs,
@@ -113,6 +112,23 @@ def test_keys_are_told_in_croissant_and_data_package(tmp_path: Path, release: Pa
     ]
 
 
+def test_a_reference_in_a_circle_is_told_in_the_data_package_only(
+    tmp_path: Path, release: Path
+) -> None:
+    evidence = evidence_of(relational_inputs(tmp_path), release)
+    customers, orders = evidence.schema.tables
+    link = ForeignKey(columns=("id",), references=orders.name, referenced_columns=("id",))
+    circle = customers.model_copy(update={"foreign_keys": (link,)})
+    tables = (replace(evidence.tables[0], schema=circle), evidence.tables[1])
+    schema = evidence.schema.model_copy(update={"tables": (circle, orders)})
+    linked = replace(evidence, tables=tables, schema=schema)
+    assert "references" not in str(croissant(linked)["recordSet"])
+    assert [bool(r["schema"].get("foreignKeys")) for r in datapackage(linked)["resources"]] == [
+        True,
+        True,
+    ]
+
+
 def test_the_report_loads_nothing_and_runs_nothing(evidence: Evidence, release: Path) -> None:
     page = report(evidence, release)
     assert "default-src 'none'" in page
@@ -188,8 +204,3 @@ def test_no_measured_metric_is_listed_as_untested(evidence: Evidence) -> None:
     assert sentences[0] == "Coverage: fewer than 1,000 rows."
     assert any("differential privacy" in sentence for sentence in sentences)
     assert not any("Column shapes" in sentence for sentence in sentences)
-
-
-def test_the_builder_is_hostile_enough(evidence: Evidence) -> None:
-    assert HOSTILE in evidence.schema.main.column_names
-    assert isinstance(evidence.params, DatasetParams)
