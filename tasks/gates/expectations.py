@@ -27,7 +27,7 @@ def describe(expected: Expected) -> str:
         text = words(kwargs)
     if kwargs.get("mostly", 1) != 1:
         text += f", in {number(100 * kwargs['mostly'])} % of the rows at least"
-    if condition := kwargs.get("row_condition"):
+    if (condition := kwargs.get("row_condition")) is not None:
         text += f", where {condition}"
     return text
 
@@ -48,12 +48,13 @@ def observe(
     if "unexpected_count" in result and "element_count" in result:
         text = f"{result['unexpected_count']:,} of {result['element_count']:,} rows do not"
         return text if personal else text + _wrong_values(expected, frame)
+    if expected.type.startswith("expect_column_distinct_values_"):
+        values = sorted(map(str, frame[expected.kwargs["column"]].dropna().unique()))
+        return f"{len(values):,} values" if personal else listed(values) or "no values"
     value = result.get("observed_value")
-    if isinstance(value, (list, dict)) and personal:
-        return f"{len(value):,} values"
-    if isinstance(value, (list, tuple)):
-        return listed(value)
-    return number(value) if value is not None else "see Data Docs"
+    if isinstance(value, (list, dict)):
+        return f"{len(value):,} values" if personal else listed(list(value))
+    return number(value) if value is not None else "no value"
 
 
 def number(value: Any) -> str:

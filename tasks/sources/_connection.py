@@ -92,8 +92,9 @@ def _unconnected(name: str, url: sa.URL, error: DBAPIError) -> SourceError:
     message = " ".join(str(error.orig).split())
     if url.password:
         message = message.replace(str(url.password), "***")
-    place = f"{url.host or 'this machine'}{f':{url.port}' if url.port else ''}"
-    database = f"the database {url.database!r} at {place} (connection {name})"
+    port = f":{url.port}" if url.port else ""
+    place = f"at {url.host}{port}" if url.host else "on this machine"
+    database = f"the database {url.database!r} {place} (connection {name})"
     if any(sign in message for sign in _REFUSED_LOGINS):
         return SourceError(f"{database} refused the login: {message}")
     return SourceUnavailable(f"{database} does not answer: {message}")

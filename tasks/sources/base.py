@@ -7,18 +7,18 @@ rows in the same order, because the bytes of everything downstream follow from t
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from tasks.errors import ParamsError, SourceError
 from tasks.params import Record, validated
-from tasks.schema import Column, DatasetSchema, Kind, Meaning, TableSchema, type_name
+from tasks.schema import Column, DatasetSchema, ForeignKey, Kind, Meaning, TableSchema, type_name
 
 OBSERVED_ROWS = 100_000
 """Rows at the start of a table whose values decide the meanings of its columns."""
@@ -127,6 +127,33 @@ def column(name: str, data_type: pa.DataType, *, nullable: bool = True) -> Colum
         meaning=_meaning_of_type(data_type) or "categorical",
         nullable=nullable,
     )
+
+
+def table_schema(
+    name: str,
+    columns: Iterable[Column],
+    *,
+    primary_key: Iterable[str] = (),
+    foreign_keys: Iterable[ForeignKey] = (),
+) -> TableSchema:
+    """A table as a source declares it.
+
+    Raises:
+        SourceError: it has no columns, or a name that cannot name a folder.
+    """
+    try:
+        return TableSchema(
+            name=str(name),
+            columns=tuple(columns),
+            primary_key=tuple(primary_key),
+            foreign_keys=tuple(foreign_keys),
+        )
+    except ValidationError as error:
+        reasons = "; ".join(f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors())
+        raise SourceError(
+            f"table {str(name)!r} cannot be used: {reasons}; give it another name or form, for a"
+            " database with a view"
+        ) from error
 
 
 def with_meanings(

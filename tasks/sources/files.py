@@ -10,9 +10,16 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema, arrow_schema
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, arrow_schema
 from tasks.sources import _delimited
-from tasks.sources.base import OBSERVED_ROWS, Source, SourceSettings, column, with_meanings
+from tasks.sources.base import (
+    OBSERVED_ROWS,
+    Source,
+    SourceSettings,
+    column,
+    table_schema,
+    with_meanings,
+)
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 BATCH_ROWS = 65_536
@@ -52,7 +59,7 @@ class FileSource(Source):
             inferred = self._inferred.items()
             columns = [column(name, i.data_type, nullable=i.nullable) for name, i in inferred]
         name = self.settings.table or _table_name(paths)
-        return self.dataset(TableSchema(name=name, columns=tuple(columns)))
+        return self.dataset(table_schema(name, columns))
 
     def read(self, table: str) -> Iterator[pa.RecordBatch]:
         """The rows, file by file."""

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, DatasetSchema, TableSchema, arrow_schema
-from tasks.sources.base import Source, SourceSettings, column
+from tasks.schema import IMAGE_TYPE, DatasetSchema, arrow_schema
+from tasks.sources.base import Source, SourceSettings, column, table_schema
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 TABLE = "images"
@@ -56,7 +56,7 @@ class ImageSource(Source):
             column("height", pa.int32(), nullable=False),
             column("mode", pa.string(), nullable=False),
         )
-        return self.dataset(TableSchema(name=TABLE, columns=columns))
+        return self.dataset(table_schema(TABLE, columns))
 
     def read(self, table: str) -> Iterator[pa.RecordBatch]:
         """The images, by label and then by name."""

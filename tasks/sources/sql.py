@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SAWarning
 from tasks.errors import SourceError
 from tasks.schema import Column, DatasetSchema, ForeignKey, TableSchema, arrow_schema
 from tasks.sources._connection import connect, explain
-from tasks.sources.base import Source, SourceSettings, column
+from tasks.sources.base import Source, SourceSettings, column, table_schema
 
 BATCH_ROWS = 8_192
 
@@ -193,11 +193,11 @@ def _readable(
         for key in sa.inspect(connection).get_foreign_keys(table.name, table.schema)
         if (key["referred_schema"], key["referred_table"]) in names
     ]
-    schema = TableSchema(
-        name=names[table.schema, table.name],
-        columns=tuple(_column(c) for c in table.columns),
-        primary_key=tuple(c.name for c in table.primary_key.columns),
-        foreign_keys=tuple(sorted(foreign_keys, key=lambda key: key.columns)),
+    schema = table_schema(
+        names[table.schema, table.name],
+        [_column(c) for c in table.columns],
+        primary_key=[c.name for c in table.primary_key.columns],
+        foreign_keys=sorted(foreign_keys, key=lambda key: key.columns),
     )
     return _Readable(schema, _statement(connection, list(table.columns), schema.primary_key))
 
@@ -228,7 +228,7 @@ def _from_query(connection: sa.Connection, query: str) -> _Readable:
     # A colon would be a parameter to SQLAlchemy.
     text = sa.text(query.replace(":", r"\:") + "\n").columns(*columns)
     selected = list(text.subquery("data").columns)
-    schema = TableSchema(name="data", columns=tuple(_column(c) for c in selected))
+    schema = table_schema("data", [_column(c) for c in selected])
     return _Readable(schema, _statement(connection, selected, ()))
 
 
@@ -261,7 +261,7 @@ def _column(c: Any) -> Column:
     data_type = _arrow_type(c.type)
     # A query does not say which of its columns may be missing.
     nullable = getattr(c, "nullable", True)
-    return column(c.name, pa.string() if data_type is None else data_type, nullable=nullable)
+    return column(str(c.name), pa.string() if data_type is None else data_type, nullable=nullable)
 
 
 def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType | None:

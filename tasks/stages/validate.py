@@ -76,8 +76,8 @@ def _examine_data(suite: Suite, folder: Path) -> list[Examination]:
         expectations = suite.of_table(name)
         names = table.column_names
         needed = {column for e in expectations for column in e.columns(names)}
-        # Without any column the rows could not be counted.
-        columns = [c for c in names if c in needed] or names[:1]
+        # Without any column the rows could not be counted; the last one is no image.
+        columns = [c for c in names if c in needed] or names[-1:]
         frame = to_frame(read_table(folder, table.name, columns), names)
         personal = frozenset(c.name for c in table.columns if c.personal)
         examinations.append(examine(table.name, frame, expectations, personal))

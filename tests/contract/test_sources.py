@@ -1,0 +1,94 @@
+"""What every source must keep, whatever it reads."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.errors import ParamsError, SourceError
+from tasks.registry import load, names
+from tasks.schema import arrow_schema
+from tasks.sources.base import Source
+from tests.conftest import DemoSource
+
+NAMES = names("tasks.sources")
+
+
+@pytest.fixture
+def settings(
+    demo_sources: DemoSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, dict]:
+    """Settings, kind and target with which each source reads something real."""
+    monkeypatch.setenv("DEMO", demo_sources.url)
+    (tmp_path / "people.csv").write_text("age,sex\n31,f\n,m\n52,f\n44,m\n")
+    return {
+        "sql": {
+            "kind": "tabular",
+            "target": "diagnosis",
+            "settings": {"connection": "DEMO", "table": "breast_cancer"},
+        },
+        "files": {"kind": "tabular", "target": "sex", "settings": {"path": "people.csv"}},
+        "images": {
+            "kind": "image",
+            "target": "label",
+            "settings": {"path": str(demo_sources.digits)},
+        },
+    }
+
+
+def make(name: str, known: dict[str, dict], project: Path, **changes) -> Source:
+    entry = known[name] | changes
+    return load("tasks.sources", name, Source)(
+        entry["settings"], kind=entry["kind"], target=entry["target"], project=project
+    )
+
+
+def content(source: Source) -> tuple[str, dict[str, pa.Table]]:
+    with source:
+        schema = source.schema()
+        rows = {t.name: pa.Table.from_batches(source.read(t.name)) for t in schema.tables}
+        return schema.dumps(), rows
+
+
+def test_all_sources_are_under_test(settings):
+    assert sorted(settings) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_described(name):
+    fields = load("tasks.sources", name, Source).Settings.model_fields
+    assert all(field.description for field in fields.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_settings_are_refused_with_the_choices(name, settings, tmp_path):
+    entry = settings[name]["settings"] | {"nonsense": 1}
+    with pytest.raises(ParamsError, match="nonsense: unknown key; choose one of: meanings"):
+        make(name, settings, tmp_path, settings=entry)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_data_gives_the_same_rows(name, settings, tmp_path):
+    first = content(make(name, settings, tmp_path))
+    second = content(make(name, settings, tmp_path))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batches_follow_the_schema(name, settings, tmp_path):
+    with make(name, settings, tmp_path) as source:
+        schema = source.schema()
+        for table in schema.tables:
+            for batch in source.read(table.name):
+                batch.cast(arrow_schema(table))
+                assert batch.num_rows <= 1_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_that_is_gone_is_named(name, settings, tmp_path):
+    message = "expected the target 'gone' among the columns of"
+    with (
+        make(name, settings, tmp_path, target="gone") as source,
+        pytest.raises(SourceError, match=message),
+    ):
+        source.schema()

@@ -1,0 +1,74 @@
+"""How the values of a column decide its meaning."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from tasks.errors import ParamsError, SourceError
+from tasks.schema import DatasetSchema, ForeignKey, TableSchema
+from tasks.sources.base import column, table_schema, with_meanings
+
+
+def meaning(values, name="c", *, target=None, key=(), given=None) -> str:
+    array = values if isinstance(values, pa.Array) else pa.array(values)
+    table = TableSchema(name="t", columns=(column(name, array.type),), primary_key=key)
+    schema = DatasetSchema(kind="tabular", tables=(table,), target=target)
+    rows = {"t": pa.table({name: array})}
+    return with_meanings(schema, rows, given or {}).main.columns[0].meaning
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([True, False], "boolean"),
+        ([dt.date(2020, 1, 1)], "datetime"),
+        ([1.5, 2.5, 3.5], "numeric"),
+        ([1, 2, 3, 4], "numeric"),
+        ([0, 1, 1, 0], "categorical"),
+        (["a", "b", "a", "b"], "categorical"),
+        (["good day", "bad day", "what now"], "text"),
+        (["a1", "b2", "c3"], "identifier"),
+        (["a1", "b2", "b2"], "categorical"),
+        (pa.array([None, None], pa.string()), "categorical"),
+        (pa.array([Decimal("1.5"), Decimal(2), Decimal(3)], pa.decimal128(5, 2)), "numeric"),
+    ],
+)
+def test_meaning_follows_from_the_values(values, expected):
+    assert meaning(values) == expected
+
+
+@pytest.mark.parametrize("name", ["id", "customer_id", "CustomerId"])
+def test_whole_numbers_that_differ_are_an_identifier_if_the_name_says_so(name):
+    assert meaning([3, 1, 2], name) == "identifier"
+    assert meaning([1, 1, 2, 3], name) == "numeric"
+
+
+def test_a_key_is_an_identifier_and_a_target_is_a_class():
+    assert meaning([1.5, 2.5, 3.5], key=("c",)) == "identifier"
+    assert meaning([1, 2, 3, 4], target="c") == "categorical"
+    assert meaning(list(range(21)), target="c") == "numeric"
+    assert meaning(["a1", "b2", "c3"], target="c") == "categorical"
+
+
+def test_people_have_the_last_word():
+    assert meaning([1, 2, 3, 4], given={"c": "categorical"}) == "categorical"
+    with pytest.raises(ParamsError, match=r"unknown columns \['d'\]; choose from: \['c'\]"):
+        meaning([1], given={"d": "numeric"})
+
+
+def test_a_foreign_key_is_an_identifier():
+    parent = TableSchema(name="p", columns=(column("id", pa.int64()),), primary_key=("id",))
+    link = ForeignKey(columns=("p",), references="p", referenced_columns=("id",))
+    child = TableSchema(name="c", columns=(column("p", pa.int64()),), foreign_keys=(link,))
+    schema = DatasetSchema(kind="tabular", tables=(child, parent))
+    rows = {"c": pa.table({"p": [1, 1, 2, 3]}), "p": pa.table({"id": [1, 2, 3]})}
+    assert with_meanings(schema, rows, {}).main.columns[0].meaning == "identifier"
+
+
+def test_a_table_that_cannot_be_a_folder_is_refused():
+    with pytest.raises(SourceError, match="'a/b' cannot be used"):
+        table_schema("a/b", [column("c", pa.int64())])
+    with pytest.raises(SourceError, match="'t' cannot be used"):
+        table_schema("t", [])

@@ -1,0 +1,45 @@
+"""The stage that cleans: folders, reports and refusals."""
+
+import pytest
+
+from tasks.errors import DataError
+from tasks.schema import DatasetSchema
+from tasks.stages.clean import clean
+from tasks.storage import digest, read_json, read_table
+from tests.datasets import dataset_params, png, write_images, write_people
+
+ROWS = {"id": [1, 2, 3], "age": [5.0, 5.0, None], "sex": ["f", "f", "m"]}
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    write_people(tmp_path / "raw", ROWS)
+    settings = {"drop_columns": ["id"], "drop_duplicates": True, "drop_missing": True}
+    clean(tmp_path / "raw", tmp_path / "clean", dataset_params(clean=settings))
+    assert read_table(tmp_path / "clean", "people").to_pylist() == [{"age": 5.0, "sex": "f"}]
+    assert read_json(tmp_path / "clean" / "report.json") == {
+        "rows_before": {"people": 3},
+        "rows": {"people": 1},
+        "dropped_rows": {"duplicates": 1, "missing": 1},
+        "dropped_columns": ["id"],
+    }
+    assert DatasetSchema.load(tmp_path / "clean").main.column_names == ["age", "sex"]
+
+
+def test_no_settings_change_nothing(tmp_path):
+    write_people(tmp_path / "raw", ROWS)
+    clean(tmp_path / "raw", tmp_path / "clean", dataset_params())
+    assert digest(tmp_path / "clean" / "people") == digest(tmp_path / "raw" / "people")
+
+
+def test_images_are_cleaned_by_their_pixels(tmp_path):
+    write_images(tmp_path / "raw", [(png(1), "a"), (png(1), "a"), (png(2), "a")])
+    params = dataset_params(kind="image", target="label", clean={"drop_duplicates": True})
+    clean(tmp_path / "raw", tmp_path / "clean", params)
+    assert read_table(tmp_path / "clean", "images").num_rows == 2
+
+
+def test_a_cleaning_that_leaves_nothing_is_refused(tmp_path):
+    write_people(tmp_path / "raw", {"id": [1], "age": [None], "sex": ["f"]})
+    with pytest.raises(DataError, match=r"after cleaning, found none: .*'missing': 1"):
+        clean(tmp_path / "raw", tmp_path / "clean", dataset_params(clean={"drop_missing": True}))
+    assert [p.name for p in tmp_path.iterdir()] == ["raw"]

@@ -1,0 +1,99 @@
+"""The two stages that measure: files in, files out, the same bytes every time."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.errors import DataError, ParamsError
+from tasks.metrics import read_measurements
+from tasks.stages.audit import audit
+from tasks.stages.evaluate import evaluate
+from tasks.storage import digest, read_json
+from tests.comparisons import breast_cancer, compare, digits, params, save, schema_of
+from tests.fakes import shuffler
+
+
+def test_a_table(tmp_path: Path) -> None:
+    schema, train, holdout = breast_cancer()
+    compare(tmp_path, schema, train, holdout, shuffler(train, 200, np.random.default_rng(0)))
+    for run in ("first", "second"):
+        for stage in (evaluate, audit):
+            stage(
+                tmp_path / "split",
+                tmp_path / "synthetic",
+                tmp_path / run / stage.__name__,
+                params("tabular"),
+            )
+    assert digest(tmp_path / "first") == digest(tmp_path / "second")
+    assert [m.name for m in read_measurements(tmp_path / "first" / "evaluate")] == [
+        "shape_error",
+        "trend_error",
+        "trend_error_real_bins",
+        "c2st_auc",
+        "utility",
+        "coverage",
+    ]
+    assert [m.name for m in read_measurements(tmp_path / "first" / "audit")] == [
+        "dcr_share",
+        "exact_copies",
+        "near_copies",
+    ]
+    plots = read_json(tmp_path / "first" / "evaluate" / "plots.json")
+    assert set(plots) == {"columns", "pairs", "giveaways", "utility"}
+    assert len(plots["columns"]) == len(plots["pairs"]["error"]) == 31
+    assert set(read_json(tmp_path / "first" / "audit" / "plots.json")) == {"dcr"}
+
+
+def test_images(tmp_path: Path) -> None:
+    schema, train, holdout = digits()
+    compare(tmp_path, schema, train.slice(0, 200), holdout.slice(0, 100), train.slice(200, 100))
+    evaluate(tmp_path / "split", tmp_path / "synthetic", tmp_path / "out", params("image"))
+    assert [m.name for m in read_measurements(tmp_path / "out")] == [
+        "frechet_distance",
+        "class_share_error",
+        "c2st_auc",
+        "utility",
+        "coverage",
+    ]
+    plots = read_json(tmp_path / "out" / "plots.json")
+    assert [column["name"] for column in plots["columns"]] == ["label"]
+    assert {one["column"] for one in plots["giveaways"]} == {"image", "label"}
+
+
+def test_only_the_metrics_that_were_asked_for(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 2.0, 3.0]})
+    compare(tmp_path, schema_of(rows), rows, rows, rows)
+    asked = params("tabular", ["exact_copies"])
+    audit(tmp_path / "split", tmp_path / "synthetic", tmp_path / "audit", asked)
+    evaluate(tmp_path / "split", tmp_path / "synthetic", tmp_path / "evaluation", asked)
+    [found] = read_measurements(tmp_path / "audit")
+    assert (found.name, found.value, found.reference) == ("exact_copies", 1.0, 1.0)
+    assert read_measurements(tmp_path / "evaluation") == []
+
+
+def test_three_rows_have_reasons_instead_of_numbers(tmp_path: Path) -> None:
+    rows = pa.table(
+        {"x": [1.0, 2.0, 3.0], "empty": pa.nulls(3, pa.float64()), "c": ["a", "a", "a"]}
+    )
+    compare(tmp_path, schema_of(rows, target="c"), rows, rows, rows)
+    evaluate(tmp_path / "split", tmp_path / "synthetic", tmp_path / "out", params("tabular"))
+    found = {m.name: m for m in read_measurements(tmp_path / "out")}
+    assert found["shape_error"].value == 0
+    for name in ("c2st_auc", "utility", "coverage"):
+        assert found[name].value is None
+        assert found[name].not_applicable
+
+
+def test_a_fault_leaves_nothing_behind(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 2.0]})
+    compare(tmp_path, schema_of(rows), rows, rows, rows)
+    out = tmp_path / "out"
+    with pytest.raises(ParamsError, match="'unheard_of' unknown"):
+        evaluate(tmp_path / "split", tmp_path / "synthetic", out, params("tabular", ["unheard_of"]))
+    other = pa.table({"y": [1.0]})
+    save(tmp_path / "other", schema_of(other), other)
+    with pytest.raises(DataError, match="lacks the columns"):
+        audit(tmp_path / "split", tmp_path / "other", out, params("tabular"))
+    assert not out.exists()

@@ -1,0 +1,102 @@
+"""From a real source to a dataset folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ParamsError, SourceError, SourceUnavailable
+from tasks.schema import DatasetSchema
+from tasks.stages.ingest import ingest
+from tasks.storage import digest, read_json, read_table
+from tests.conftest import DemoSource
+from tests.datasets import dataset_params
+
+
+@pytest.fixture
+def cancer(demo_sources: DemoSource, monkeypatch: pytest.MonkeyPatch):
+    """Settings of the demo's table."""
+    monkeypatch.setenv("PROOFMINT_DEMO", demo_sources.url)
+    source = {"type": "sql", "connection": "PROOFMINT_DEMO", "table": "breast_cancer"}
+    return dataset_params(source=source, target="diagnosis")
+
+
+def csv_params(project: Path, text: str, target: str | None = None, **settings):
+    (project / "t.csv").write_text(text)
+    return dataset_params(source={"type": "files", "path": "t.csv"} | settings, target=target)
+
+
+def test_a_table_becomes_a_dataset_with_meanings(cancer, tmp_path):
+    ingest(tmp_path / "raw", cancer, project=tmp_path)
+    schema = DatasetSchema.load(tmp_path / "raw")
+    assert schema.main.primary_key == ("id",)
+    assert [c.name for c in schema.main.columns_of("identifier")] == ["id"]
+    assert [c.name for c in schema.main.columns_of("categorical")] == ["diagnosis"]
+    assert len(schema.main.columns_of("numeric")) == 30
+    assert read_table(tmp_path / "raw", "breast_cancer").num_rows == 569
+    report = read_json(tmp_path / "raw" / "report.json")
+    assert report == {
+        "source": "sql",
+        "rows": {"breast_cancer": 569},
+        "nan_made_missing": {"breast_cancer": {}},
+    }
+
+
+def test_the_same_source_gives_the_same_bytes(cancer, tmp_path):
+    ingest(tmp_path / "one", cancer, project=tmp_path)
+    ingest(tmp_path / "two", cancer, project=tmp_path)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+def test_images_become_a_dataset(demo_sources, tmp_path):
+    source = {"type": "images", "path": str(demo_sources.digits)}
+    params = dataset_params(kind="image", target="label", source=source)
+    ingest(tmp_path / "raw", params, project=tmp_path)
+    table = read_table(tmp_path / "raw", "images", ["label", "width", "mode"])
+    assert table.num_rows == 1797
+    assert set(table["label"].to_pylist()) == set("0123456789")
+    assert read_json(tmp_path / "raw" / "report.json")["other_files"] == 0
+
+
+def test_nan_becomes_missing_and_is_counted(tmp_path, monkeypatch, database):
+    monkeypatch.setenv("DB", database)
+    query = "SELECT * FROM (VALUES (1, 'NaN'::float), (2, 1.5), (3, 2.5)) AS t (a, x)"
+    source = {"type": "sql", "connection": "DB", "query": query}
+    ingest(tmp_path / "raw", dataset_params(source=source, target=None), project=tmp_path)
+    assert read_table(tmp_path / "raw", "data")["x"].to_pylist() == [None, 1.5, 2.5]
+    assert read_json(tmp_path / "raw" / "report.json")["nan_made_missing"] == {"data": {"x": 1}}
+
+
+def test_stated_meanings_win(tmp_path):
+    params = csv_params(tmp_path, "zone\n1\n2\n3\n4\n", meanings={"zone": "categorical"})
+    ingest(tmp_path / "raw", params, project=tmp_path)
+    assert DatasetSchema.load(tmp_path / "raw").main.column("zone").meaning == "categorical"
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        ("a,b\n", None, "expected rows in 't', the source gave none"),
+        ("a,b\n1,inf\n2,3\n", None, "column 'b' holds infinite numbers"),
+        ("a,b\n1,2\n", "c", "expected the target 'c' among the columns of 't', which are: a, b"),
+    ],
+)
+def test_a_fault_leaves_what_was_there(tmp_path, text, target, message):
+    ingest(tmp_path / "raw", csv_params(tmp_path, "a\n1\n"), project=tmp_path)
+    before = digest(tmp_path / "raw")
+    with pytest.raises(SourceError, match=message):
+        ingest(tmp_path / "raw", csv_params(tmp_path, text, target), project=tmp_path)
+    assert digest(tmp_path / "raw") == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["raw", "t.csv"]
+
+
+def test_a_database_that_is_down_leaves_nothing(tmp_path, monkeypatch, cancer):
+    monkeypatch.setenv("PROOFMINT_DEMO", "postgresql://u:p@127.0.0.1:1/d")
+    with pytest.raises(SourceUnavailable):
+        ingest(tmp_path / "raw", cancer, project=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_source_is_refused_with_the_choices(tmp_path):
+    params = dataset_params(source={"type": "oracle"})
+    with pytest.raises(ParamsError, match="'oracle'; choose one of: files, images, sql"):
+        ingest(tmp_path / "raw", params, project=tmp_path)
