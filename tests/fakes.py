@@ -75,6 +75,8 @@ class NumbersGenerator(DataGenerator):
             nn.Dropout(0.1),
             nn.Linear(hidden, n_columns),
         )
+        last = self.widen[-1].weight
+        last.data = last.data.t().contiguous().t()  # not in order in memory, as some networks have
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         numbers = batch["numbers"]

@@ -153,26 +153,26 @@ def measure(
 
 
 def _measurement(declared: Metric, outcome: Outcome | None, reason: str | None) -> Measurement:
-    interval = outcome.interval if outcome else None
+    name, interval = declared.name, outcome.interval if outcome else None
     return Measurement(
-        name=declared.name,
+        name=name,
         label=declared.label,
         family=declared.family,
         goal=declared.goal,
-        value=_written(outcome.value) if outcome else None,
-        reference=_written(outcome.reference) if outcome else None,
-        interval=(_finite(interval[0]), _finite(interval[1])) if interval else None,
+        value=_written(outcome.value, name) if outcome else None,
+        reference=_written(outcome.reference, name) if outcome else None,
+        interval=(_finite(interval[0], name), _finite(interval[1], name)) if interval else None,
         explanation=declared.explanation,
         source=declared.source,
         not_applicable=reason,
     )
 
 
-def _written(value: float | None) -> float | None:
-    return None if value is None else _finite(value)
+def _written(value: float | None, name: str) -> float | None:
+    return None if value is None else _finite(value, name)
 
 
-def _finite(value: float) -> float:
+def _finite(value: float, name: str) -> float:
     if not math.isfinite(value):
-        raise ArithmeticError(f"a metric must be finite or not applicable, found {value!r}")
+        raise ArithmeticError(f"{name} must be finite or not applicable, found {value!r}")
     return float(f"{value:.{DIGITS}g}")

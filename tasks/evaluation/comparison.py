@@ -22,6 +22,9 @@ from tasks.storage import read_table
 MISSING = -1
 """The code of a missing value."""
 
+LARGEST = 1e300
+"""Numbers beyond it have no width, no square and no mean."""
+
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -244,12 +247,13 @@ def _numbers(values: pa.ChunkedArray, column: Column, where: str) -> np.ndarray:
         numbers = np.asarray(values.cast(pa.float64(), safe=False).to_numpy(), np.float64) * scale
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
-            f"column {column.name!r}: expected numbers or dates, found {kind}: {error}"
+            f"column {column.name!r}: expected numbers or dates, found {kind}: {error};"
+            " give the column another meaning or drop it"
         ) from error
-    if np.isinf(numbers).any():
+    if (np.abs(numbers) > LARGEST).any():
         raise DataError(
-            f"column {column.name!r} of the {where} data has infinite values, which no metric"
-            " can compare; drop or replace them"
+            f"column {column.name!r} of the {where} data: expected numbers up to {LARGEST:g}, found"
+            " larger or infinite ones, which no metric can compare; drop or replace them"
         )
     return numbers
 
@@ -261,7 +265,7 @@ def _codes(arrays: list[pa.ChunkedArray], column: Column) -> tuple[list[np.ndarr
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"column {column.name!r}: expected values that can be written as text,"
-            f" found {arrays[0].type}: {error}"
+            f" found {arrays[0].type}: {error}; give the column another meaning or drop it"
         ) from error
     every = pa.chunked_array([chunk for text in texts for chunk in text.chunks], pa.string())
     values = pc.unique(every).drop_null()

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from tasks.errors import DataError
@@ -30,6 +29,8 @@ MAX_FITTED = 10_000
 """Real images that the principal components are learned from at most."""
 
 N_COMPONENTS = 64
+
+_NO_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,24 @@ def components(train: ImageSet, holdout: ImageSet, synthetic: ImageSet) -> list[
     fitted = real[:: -(-len(real) // MAX_FITTED)]
     # With one thread sums have one order, so every machine of a kind gives the same bytes.
     with threadpool_limits(limits=1):
-        pca = PCA(min(N_COMPONENTS, *fitted.shape), svd_solver="covariance_eigh").fit(fitted)
+        mean = fitted.mean(axis=0)
+        directions = _principal_directions(fitted - mean)
         return [
-            ImageSet(pca.transform(one.vectors), one.identities, one.labels, one.sizes)
+            ImageSet((one.vectors - mean) @ directions, one.identities, one.labels, one.sizes)
             for one in (train, holdout, synthetic)
         ]
+
+
+def _principal_directions(centred: np.ndarray) -> np.ndarray:
+    """Shape: (N, D) to (D, K), orthonormal; a zero column if the rows are all the same."""
+    scatter, directions = np.linalg.eigh(centred.T @ centred)
+    # Directions without variance hold rounding errors, which trees would take for differences.
+    used = (scatter > _NO_VARIANCE * len(centred)).nonzero()[0][::-1][:N_COMPONENTS]
+    if len(used) == 0:
+        return np.zeros((centred.shape[1], 1))
+    found = directions[:, used]
+    signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(len(used))])
+    return np.asarray(found * signs)
 
 
 def _form(folder: Path, table: str, image: str) -> Form:

@@ -20,7 +20,10 @@ def of_share(share: float, n: int) -> Interval:
     centre = share + _Z**2 / (2 * n)
     spread = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     scale = 1 + _Z**2 / n
-    return max(0.0, float((centre - spread) / scale)), min(1.0, float((centre + spread) / scale))
+    # At 0 and 1 the bound is exact; the formula would be off by the last bit.
+    low = float((centre - spread) / scale) if share > 0 else 0.0
+    high = float((centre + spread) / scale) if share < 1 else 1.0
+    return low, high
 
 
 def of_mean(values: np.ndarray) -> Interval:

@@ -37,7 +37,8 @@ def dcr_share(comparison: Comparison) -> Outcome:
     """The reference takes one half of the holdout for synthetic and the other as holdout.
 
     The training rows are compared in blocks of the holdout's size and the shares averaged, so a
-    full copy of training data that is twice the holdout reads 0.75, not 1.
+    full copy of training data that is twice the holdout reads 0.75, not 1: the smaller the
+    holdout, the less it tells. The interval takes both real sets as given.
     """
     _need_holdout(comparison)
     rng = comparison.rng("dcr_share")

@@ -19,7 +19,7 @@ MAX_ROWS = 100_000
 """Rows that a model learns from at most."""
 
 MIN_ROWS = 20
-"""Rows with a target that training and holdout data must have."""
+"""Rows with a value in the target that each set must have."""
 
 MAX_CLASSES = 50
 
@@ -45,8 +45,11 @@ def utility(comparison: Comparison) -> Outcome:
         for rows in (comparison.train, comparison.holdout, comparison.synthetic)
     )
     task = _task(comparison, train, test)
-    if len(synthetic) == 0:
-        raise NotApplicable(f"no synthetic row has a value in the target {comparison.target!r}")
+    if len(synthetic) < MIN_ROWS:
+        raise NotApplicable(
+            f"needs {MIN_ROWS} synthetic rows with a value in the target {comparison.target!r},"
+            f" found {len(synthetic)}"
+        )
     rng = comparison.rng("utility")
     n_rows = min(len(train), len(synthetic), MAX_ROWS)
     prediction = task.predict(synthetic.sample(n_rows, rng), test.inputs)

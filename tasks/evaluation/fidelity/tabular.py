@@ -16,6 +16,9 @@ from tasks.evaluation.plots import column_plots, matrix
 N_BINS = 10
 """Equal-width bins of a number that is compared with a category."""
 
+MAX_CELLS = 1_000_000
+"""Cells of a two-way table beyond which only the cells in use are kept."""
+
 _PACKAGE = "SDMetrics 0.32"
 
 
@@ -231,10 +234,7 @@ def _binned_alone(rows: Rows) -> np.ndarray:
 
     As in SDMetrics, the maximum has a bin of its own, which it shares with missing values.
     """
-    binned = [
-        np.digitize(column, np.histogram_bin_edges(column[~np.isnan(column)], N_BINS))
-        for column in rows.numbers.T
-    ]
+    binned = [np.digitize(column, _edges(column)) for column in rows.numbers.T]
     return np.column_stack([*binned, rows.codes])
 
 
@@ -242,7 +242,7 @@ def _binned(real: Rows, other: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Codes of all columns, numbers by equal-width bins of the range of `real`."""
     pairs = []
     for column, others in zip(real.numbers.T, other.numbers.T, strict=True):
-        inner = np.histogram_bin_edges(column[~np.isnan(column)], N_BINS)[1:-1]
+        inner = _edges(column)[1:-1]
         pairs.append(
             [np.where(np.isnan(one), N_BINS, np.digitize(one, inner)) for one in (column, others)]
         )
@@ -252,18 +252,26 @@ def _binned(real: Rows, other: Rows) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def _edges(column: np.ndarray) -> np.ndarray:
+    """Edges of equal-width bins over the range; around a constant, bins of a tenth."""
+    present = column[~np.isnan(column)]
+    low, high = (present.min(), present.max()) if len(present) else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, N_BINS + 1)
+
+
 def _contingency_distance(
     real: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
 ) -> float:
     """Total variation distance of two two-way tables."""
     width = int(max(real[1].max(), other[1].max())) + 2
     cells = [(one[0].astype(np.int64) + 1) * width + one[1] + 1 for one in (real, other)]
-    _, place = np.unique(np.concatenate(cells), return_inverse=True)
-    n_real, n_cells = len(cells[0]), int(place.max()) + 1
-    shares = [
-        np.bincount(part, minlength=n_cells) / len(part)
-        for part in (place[:n_real], place[n_real:])
-    ]
+    if max(one.max() for one in cells) >= MAX_CELLS:
+        _, place = np.unique(np.concatenate(cells), return_inverse=True)
+        cells = [place[: len(cells[0])], place[len(cells[0]) :]]
+    n_cells = int(max(one.max() for one in cells)) + 1
+    shares = [np.bincount(one, minlength=n_cells) / len(one) for one in cells]
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
@@ -271,7 +279,7 @@ def _cramers_v(first: np.ndarray, second: np.ndarray) -> float:
     rows, row = np.unique(first, return_inverse=True)
     columns, column = np.unique(second, return_inverse=True)
     n_cells = len(rows) * len(columns)
-    if min(len(rows), len(columns)) < 2 or n_cells > 1_000_000:
+    if min(len(rows), len(columns)) < 2 or n_cells > MAX_CELLS:
         return float("nan")
     table = np.bincount(row * len(columns) + column, minlength=n_cells).reshape(len(rows), -1)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / len(first)

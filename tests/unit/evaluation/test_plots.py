@@ -1,0 +1,84 @@
+"""What the report draws, and what it must not give away."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.evaluation.plots import column_plots, matrix, nice_edges
+from tests.comparisons import compare, schema_of
+
+
+def test_no_extreme_and_no_rare_category_is_published(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    salary = rng.lognormal(10, 1, 1000)
+    salary[7] = 123_456_789.25
+    town = ["Rome"] * 500 + ["Oslo"] * 496 + ["Tiny"] * 4
+    rows = pa.table({"salary": salary, "town": town})
+    made = pa.table({"salary": salary[:500], "town": ["Rome"] * 400 + ["Mars"] * 100})
+    data = compare(tmp_path, schema_of(rows), rows, rows, made)
+    numbers, towns = column_plots(data, np.array([1.0, np.nan]))
+    assert len(numbers["edges"]) == len(numbers["real"]) + 1
+    assert sum(numbers["real"]) == pytest.approx(1, abs=1e-3)
+    assert numbers["edges"][-1] < 300_000
+    assert not set(numbers["edges"]) & set(salary)
+    assert towns == {
+        "name": "town",
+        "meaning": "categorical",
+        "error": None,
+        "categories": ["Rome", "Oslo", "(other)"],
+        "real": [0.5, 0.496, 0.004],
+        "holdout": [0.5, 0.496, 0.004],
+        "synthetic": [0.8, 0.0, 0.2],
+    }
+    assert "Tiny" not in json.dumps([numbers, towns], allow_nan=False)
+
+
+def test_missing_values_have_their_own_share(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 2.0, None, 3.0] * 5, "c": ["a", None, "b", "b"] * 5})
+    data = compare(tmp_path, schema_of(rows), rows, rows, rows.slice(0, 2))
+    x, c = column_plots(data, np.zeros(2))
+    assert x["missing"] == {"real": 0.25, "holdout": 0.25, "synthetic": 0.0}
+    assert sum(x["real"]) == pytest.approx(0.75)
+    assert (c["categories"], c["real"]) == (["b", "a", "(missing)"], [0.5, 0.25, 0.25])
+    assert c["synthetic"] == [0.0, 0.5, 0.5]
+
+
+def test_dates_have_labels(tmp_path: Path) -> None:
+    days = np.datetime64("2020-01-01") + np.arange(600)
+    rows = pa.table({"day": pa.array(days), "moment": pa.array(days.astype("datetime64[s]")[:600])})
+    data = compare(tmp_path, schema_of(rows), rows, rows, rows)
+    day, _ = column_plots(data, np.zeros(2))
+    assert len(day["edge_labels"]) == len(day["edges"])
+    assert day["edge_labels"][0].startswith(("2019-", "2020-"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([]),
+        np.array([np.nan]),
+        np.array([5.0]),
+        np.zeros(9),
+        np.array([1e-12, 2e-12]),
+        np.array([-1e300, 1e300]),
+        np.array([1e15, 1e15 + 1]),
+        np.arange(100.0),
+    ],
+)
+def test_edges_are_finite_and_ascending(values: np.ndarray) -> None:
+    edges = nice_edges(values)
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+    assert 2 <= len(edges) <= 60
+
+
+def test_whole_numbers_have_whole_edges() -> None:
+    edges = nice_edges(np.arange(17.0))
+    np.testing.assert_array_equal(edges, np.floor(edges))
+
+
+def test_matrix_has_null_for_nan() -> None:
+    assert matrix(np.array([[np.nan, 0.123456]])) == [[None, 0.1235]]
