@@ -32,11 +32,30 @@ def metrics_frame(
 def check_thresholds(
     measurements: Sequence[Measurement], thresholds: Mapping[str, Threshold]
 ) -> list[Check]:
-    """Each threshold against its metric; a metric without a value does not pass."""
+    """Each threshold against its metric; a metric without a value does not pass.
+
+    A family of metrics that was measured and has no threshold does not pass either: a release has
+    proved its fidelity, utility, diversity and privacy, not those of them that somebody chose.
+    """
     by_name = {m.name: m for m in measurements}
-    return [
+    checks = [
         _check(name, threshold, by_name.get(name), sorted(by_name))
         for name, threshold in thresholds.items()
+    ]
+    measured: dict[str, list[str]] = {}
+    for m in measurements:
+        if m.value is not None:
+            measured.setdefault(m.family, []).append(m.name)
+    unjudged = {f: names for f, names in measured.items() if thresholds.keys().isdisjoint(names)}
+    return checks + [
+        Check(
+            type="threshold",
+            target=family,
+            description=f"a threshold for one of: {', '.join(sorted(names))}",
+            passed=False,
+            observed="none in params.yaml",
+        )
+        for family, names in unjudged.items()
     ]
 
 

@@ -22,7 +22,7 @@ def metric(value: float | None, reference: float | None = None, **more) -> Measu
 
 
 def judged(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
-    (check,) = check_thresholds([measurement], {"m": Threshold(**bounds)})
+    check, *_ = check_thresholds([measurement], {"m": Threshold(**bounds)})
     return check.passed, check.description, check.observed
 
 
@@ -73,6 +73,21 @@ def judged(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
 )
 def test_thresholds(measurement, bounds, expected):
     assert judged(measurement, **bounds) == expected
+
+
+def test_a_family_that_nobody_judges_is_refused():
+    measurements = [
+        metric(1.0),
+        metric(0.5, name="dcr_share", family="privacy"),
+        metric(0.0, name="exact_copies", family="privacy"),
+        metric(None, name="utility", family="utility", not_applicable="there is no target"),
+    ]
+    (fidelity, privacy) = check_thresholds(measurements, {"m": Threshold(at_most=2.0)})
+    assert fidelity.passed
+    assert (privacy.passed, privacy.target) == (False, "privacy")
+    assert privacy.description == "a threshold for one of: dcr_share, exact_copies"
+    one = {"m": Threshold(at_most=2.0), "dcr_share": Threshold(at_most=0.6)}
+    assert all(check.passed for check in check_thresholds(measurements, one))
 
 
 def test_the_table_of_metrics_has_the_bounds_of_the_thresholds():
