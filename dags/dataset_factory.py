@@ -132,6 +132,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         released = ReleaseOperator(
             task_id="release",
             asset=Asset(name=dataset.name, uri=f"x-proofmint://releases/{dataset.name}"),
+            execution_timeout=timedelta(hours=6),  # it pushes the data
         )
         for before, after in sorted(edges):
             stages[before] >> stages[after]

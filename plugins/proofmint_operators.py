@@ -47,19 +47,22 @@ class _DatasetOperator(BaseOperator):
 
         return path_of(Path(self.project), self.dataset, context["run_id"])
 
-    def _command(self, arguments: list[str], root: Path, env: Mapping[str, str]) -> list[str]:
-        """Run a command in `root`, its output in the task's log; return the lines.
+    def _command(
+        self, context: Mapping[str, Any], *arguments: str, env: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Run `python -m …` in the worktree, its output in the task's log; return the lines.
 
         Raises:
             AirflowFailException: it failed in a way that a retry cannot mend.
             AirflowException: it failed otherwise.
         """
+        root = self._worktree(context)
         with tempfile.TemporaryDirectory() as folder, _only_one(root, self.task_id) as leader:
             fault = Path(folder) / "fault.json"
             self._process = subprocess.Popen(
-                arguments,
+                [sys.executable, "-m", *arguments],
                 cwd=root,
-                env={**_environment(), **env, "PROOFMINT_FAULT_FILE": str(fault)},
+                env={**_environment(), **(env or {}), "PROOFMINT_FAULT_FILE": str(fault)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -76,15 +79,23 @@ class _DatasetOperator(BaseOperator):
                     lines.append(line.rstrip())
                     self.log.info("%s", lines[-1])
                 status = self._process.wait()
+            except KeyboardInterrupt:  # of `run --airflow`: no retry, but the teardown
+                fault_told = {
+                    "type": "ProofmintError",
+                    "message": "interrupted",
+                    "retryable": False,
+                }
+                raise self._failure(context, fault_told) from None
             finally:  # also after a timeout, which Airflow raises right here
                 self.on_kill()
             if status != 0:
-                raise self._failure(_told(fault, status))
+                raise self._failure(context, _told(fault, status))
             return lines
 
-    def _failure(self, fault: Mapping[str, Any]) -> AirflowException:
+    def _failure(self, context: Mapping[str, Any], fault: Mapping[str, Any]) -> AirflowException:
         """The exception for a fault: only what a retry may mend is retried."""
-        _report({"task": self.task_id, "fault": fault})
+        again = fault["retryable"] and context["ti"].try_number <= self.retries
+        _report({"task": self.task_id, "fault": fault, "again": again})
         message = f"{fault['type']}: {fault['message']}"
         return AirflowException(message) if fault["retryable"] else AirflowFailException(message)
 
@@ -107,14 +118,14 @@ class OpenWorktreeOperator(_DatasetOperator):
             worktree = open_worktree(Path(self.project), self.dataset, context["run_id"], overrides)
         except ProofmintError as error:
             fault = {"type": type(error).__name__, "message": str(error), "retryable": False}
-            raise self._failure(fault) from error
+            raise self._failure(context, fault) from error
         self.log.info("worktree %s at commit %s", worktree.path, worktree.commit)
         if worktree.uncommitted:
             self.log.warning(
                 "The run uses the commit; changes of these files are not in it: %s",
                 ", ".join(worktree.uncommitted),
             )
-        self._command([sys.executable, "-m", "tasks", "check", self.dataset], worktree.path, {})
+        self._command(context, "tasks", "check", self.dataset)
         return str(worktree.path)
 
 
@@ -140,11 +151,8 @@ class StageOperator(_DatasetOperator):
         """Return the stage, whether it was executed, and its seconds."""
         started = time.monotonic()
         address = f"{self.stage}@{self.dataset}"
-        lines = self._command(
-            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address],
-            self._worktree(context),
-            _secret(self.connection),
-        )
+        command = ("dvc", "--wait-for-lock", "repro", "--single-item", address)
+        lines = self._command(context, *command, env=_secret(self.connection))
         executed = f"Running stage '{address}':" in lines
         seconds = round(time.monotonic() - started, 1)
         self.log.info("%s %s in %s s", address, "ran" if executed else "was cached", seconds)
@@ -167,9 +175,8 @@ class ReleaseOperator(_DatasetOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return version, digest, verdict, DVC revision and commit."""
-        root = self._worktree(context)
-        self._command([sys.executable, "-m", "tasks", "release", self.dataset], root, {})
-        place = root / ".dvc" / "tmp" / f"release-{self.dataset}.json"
+        self._command(context, "tasks", "release", self.dataset)
+        place = self._worktree(context) / ".dvc" / "tmp" / f"release-{self.dataset}.json"
         outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         _report({"task": self.task_id, "release": outcome})
         if not outcome["new"]:

@@ -163,7 +163,9 @@ def _is_open(place: Path, commit: str) -> bool:
     if not (place / ".dvc" / "config.local").exists():
         return False
     try:
-        return git(place, "rev-parse", "HEAD") == commit
+        # Without a `.git` of its own, git would find the project's.
+        found = git(place, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        return found == [str(place.resolve()), commit]
     except WorkspaceError:
         return False
 

@@ -1,34 +1,58 @@
-"""`proofmint check`: every setting of a dataset, before any of its stages runs."""
+"""`proofmint check NAME`: would this dataset's settings run? Airflow asks before a run starts."""
 
 from pathlib import Path
+from typing import get_args
 
 from tasks import registry
-from tasks.params import PARAMS_FILE, load_dataset
+from tasks.errors import ParamsError
+from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
-from tasks.workspace import project_of
+from tasks.workspace import Gate, Layout, project_of
 
 
 def check(root: Path, dataset: str) -> int:
-    """Check an entry of params.yaml, and what source and generator say about their own settings.
+    """Check one entry of params.yaml, and what source and generator say of their own settings.
 
     Args:
-        root: holds params.yaml.
+        root: holds params.yaml and the suites.
         dataset: which entry.
 
     Raises:
         ParamsError: with the path of each wrong key, what was expected and what was found.
     """
     params = load_dataset(root / PARAMS_FILE, dataset)
-    source = registry.load("tasks.sources", params.source.type, Source)  # type: ignore[type-abstract]
-    source(
-        params.source.settings,
-        kind=params.kind,
-        target=params.target,
-        project=project_of(root),
-    )
-    where = f"datasets.{dataset}.generator_params"
-    generator = generator_class(params.kind, params.generator)
-    generator_params(generator, params.generator_params, where)
-    print(f"{dataset}: settings are fine")
+    where = f"datasets.{dataset}"
+    _check_source(params, where, project_of(root))
+    _check_generator(params, where)
+    _check_suites(root, dataset)
+    print("ok")
     return 0
+
+
+def _check_name(package: str, name: str, where: str) -> None:
+    """A name that is no file of ours would be missing from the deps in dvc.yaml."""
+    choices = registry.names(package)
+    if name not in choices:
+        raise ParamsError(f"{where}: expected one of {', '.join(choices)}; found {name!r}")
+
+
+def _check_source(params: DatasetParams, where: str, project: Path) -> None:
+    name = params.source.type
+    _check_name("tasks.sources", name, f"{where}.source.type")
+    source = registry.load("tasks.sources", name, Source)  # type: ignore[type-abstract]
+    source(params.source.settings, kind=params.kind, target=params.target, project=project)
+
+
+def _check_generator(params: DatasetParams, where: str) -> None:
+    _check_name(f"tasks.generators.{params.kind}", params.generator, f"{where}.generator")
+    cls = generator_class(params.kind, params.generator)
+    generator_params(cls, params.generator_params, f"{where}.generator_params")
+
+
+def _check_suites(root: Path, dataset: str) -> None:
+    """A gate without its suite would stop the run, but only after the stages before it."""
+    suites = {Layout(root, dataset).suite(gate) for gate in get_args(Gate)}
+    missing = sorted(str(path.relative_to(root)) for path in suites if not path.exists())
+    if missing:
+        raise ParamsError(f"{dataset}: expected the suites of its gates, found no {missing}")

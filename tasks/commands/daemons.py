@@ -9,7 +9,8 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def living(record: Path) -> dict[str, psutil.Process]:
     for name, entry in _read(record).items():
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(entry["pid"])
-            if entry["born"] == _birth(process.pid) and process.status() != psutil.STATUS_ZOMBIE:
+            if entry["born"] == _birth(process.pid) and not has_ended(process):
                 found[name] = process
     return found
 
@@ -68,7 +69,7 @@ def family(record: Path) -> list[psutil.Process]:
     found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if has_ended(process):
                 continue
             if os.getsid(process.pid) in sessions or _is_marked(process, record):
                 found.update([process, *process.children(recursive=True)])
@@ -96,6 +97,24 @@ def stop_orphans(record: Path) -> None:
     _end(orphans)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or dead and only not yet mourned by its parent."""
+    try:
+        return bool(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_ended(processes: Sequence[psutil.Process], seconds: float) -> bool:
+    """Wait until all have ended; psutil would wait until their parents have noticed, too."""
+    deadline = time.monotonic() + seconds
+    while not all(map(has_ended, processes)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def tail(log: Path, n_lines: int = 15) -> str:
     """The last lines of a log, indented."""
     if not log.exists():
@@ -112,7 +131,7 @@ def _end(members: Callable[[], list[psutil.Process]]) -> bool:
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(way)
-        psutil.wait_procs(found, timeout=STOP_SECONDS)
+        wait_ended(found, STOP_SECONDS)
         ended = ended or bool(found)
     return ended
 

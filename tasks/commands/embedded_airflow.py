@@ -22,6 +22,9 @@ from tasks.errors import WorkspaceError
 from tasks.storage import new_folder
 from tasks.workspace import locked, stage_environment, state_of
 
+INTERRUPT_AFTER_SECONDS = 5
+"""How long a run that was interrupted at a terminal, as we were, has to end by itself."""
+
 _POLL_SECONDS = 0.2
 
 
@@ -48,11 +51,18 @@ class EmbeddedRun:
                 time.sleep(_POLL_SECONDS)
 
     def close(self) -> bool:
-        """End the run if it has not ended, remove its folder; return whether it succeeded."""
-        if self._process.poll() is None:
+        """End the run if it has not ended, clean up; return whether it succeeded.
+
+        The log stays where it did not.
+        """
+        try:
+            self._process.wait(INTERRUPT_AFTER_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGINT)  # its operators end what they started
         succeeded = self._process.wait() == 0
         shutil.rmtree(self._home, ignore_errors=True)
+        if succeeded:
+            self.log.unlink()
         return succeeded
 
 

@@ -28,6 +28,7 @@ import psutil
 import psycopg2
 from psycopg2 import sql
 
+from tasks.commands.daemons import has_ended, wait_ended
 from tasks.errors import WorkspaceError
 from tasks.workspace import locked
 
@@ -125,13 +126,9 @@ def stop(place: Path) -> bool:
             return False
         # SIGINT is PostgreSQL's fast shutdown: sessions end, everything is written.
         for way in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 postmaster.send_signal(way)
-                postmaster.wait(STOP_SECONDS)
-                break
-            except psutil.TimeoutExpired:
-                continue
-            except psutil.NoSuchProcess:
+            if wait_ended([postmaster], STOP_SECONDS):
                 break
         with contextlib.suppress(OSError):
             _socket_folder(place).rmdir()
@@ -173,9 +170,7 @@ def _works_in(process: psutil.Process, data: Path) -> bool:
     """Every process of a server has its data as the current folder."""
     try:
         return (
-            process.name() == "postgres"
-            and process.status() != psutil.STATUS_ZOMBIE
-            and Path(process.cwd()) == data
+            process.name() == "postgres" and not has_ended(process) and Path(process.cwd()) == data
         )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
@@ -191,8 +186,10 @@ def _clear_leftovers(server: PostgresServer) -> None:
     for orphan in orphans:
         with contextlib.suppress(psutil.NoSuchProcess):
             orphan.send_signal(signal.SIGQUIT)
-    for orphan in psutil.wait_procs(orphans, timeout=10)[1]:
-        orphan.kill()
+    if not wait_ended(orphans, seconds=10):
+        for orphan in orphans:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                orphan.kill()
     for stale in (data / "postmaster.pid", *server.sockets.glob(".s.PGSQL.*")):
         stale.unlink(missing_ok=True)
 

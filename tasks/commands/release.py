@@ -8,18 +8,22 @@ command again does whatever an interrupted one had not reached.
 import configparser
 import datetime
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import versions
 from tasks.errors import GateRefused, ProofmintError, VerificationError, WorkspaceError
+from tasks.metrics import read_measurements
 from tasks.pipeline import PARAMS_FILE, load
 from tasks.publishing.attestation import VERDICT_EVIDENCE, ReleaseFacts, attest, signing_key
+from tasks.publishing.evidence import EVIDENCE_FOLDER
 from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.publishing.verification import verify_release
 from tasks.schema import DatasetSchema
 from tasks.storage import count_rows, digest, new_folder, read_json, write_json
+from tasks.tracking import Tracker, open_tracker
 from tasks.versions import LOCK_FILE, Version
 from tasks.workspace import Layout, dvc, git, locked, project_of, state_of
 from tasks.worktrees import narrow, uncommitted
@@ -79,14 +83,17 @@ def make_release(root: Path, dataset: str) -> Outcome:
     if not read_json(at.release / VERDICT_EVIDENCE).get("passed"):
         raise GateRefused(f"{dataset}: the release gate did not pass; nothing is released")
     revision = versions.release_revision((root / LOCK_FILE).read_text("utf-8"), dataset)
-    with locked(state_of(project) / "locks" / f"release-{dataset}"):
+    state = state_of(project)
+    tracker = open_tracker(os.environ.get("MLFLOW_TRACKING_URI"), state / "mlflow")
+    run_id = tracker.find_run(digest(at.model))
+    with locked(state / "locks" / f"release-{dataset}"):
         newest = versions.newest(project, dataset)
         if newest is not None and newest.revision == revision:
             version = newest
         else:
-            version = _next_version(at, newest, revision)
+            version = _next_version(at, newest, revision, run_id)
         _put_in_place(at, project, version)
-        _mark_model(at, project, version)
+        _mark_model(at, tracker, run_id, version)
     _push(root)
     return Outcome(version, new=version is not newest)
 
@@ -118,7 +125,7 @@ def _check_up_to_date(root: Path, dataset: str) -> None:
         )
 
 
-def _next_version(at: Layout, newest: Version | None, revision: str) -> Version:
+def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str | None) -> Version:
     """Commit and tag: the first commit reproduces the release, the second one proves it."""
     root, dataset = at.root, at.dataset
     number = 1 if newest is None else newest.number + 1
@@ -136,6 +143,7 @@ def _next_version(at: Layout, newest: Version | None, revision: str) -> Version:
         git_commit=source,
         dvc_revision=revision,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        mlflow_run=run_id,
     )
     files = {f"releases/{dataset}.attestation.json": _attest(at, facts)}
     version = Version(
@@ -181,8 +189,17 @@ def _put_in_place(at: Layout, project: Path, version: Version) -> None:
     draft_file.replace(there.attestation)
 
 
-def _mark_model(at: Layout, project: Path, version: Version) -> None:
+def _mark_model(at: Layout, tracker: Tracker, run_id: str | None, version: Version) -> None:
     """Register the generator in MLflow; its alias `released` moves to this version."""
+    if run_id is None:
+        print(f"{at.dataset}: MLflow knows no run that made this model; it is not registered there")
+        return
+    measured = read_measurements(at.release / EVIDENCE_FOLDER)
+    metrics = {m.name: m.value for m in measured if m.value is not None}
+    tracker.log_release_metrics(run_id, metrics)
+    tracker.register_release(
+        at.dataset, run_id, version.name, digest=version.digest, dvc_revision=version.revision
+    )
 
 
 def _push(root: Path) -> None:

@@ -65,10 +65,11 @@ def run_dag(
         succeeded = started.close()
     if succeeded and events and "release" in events[-1]:
         return events
-    faults = [event["fault"] for event in events if "fault" in event]
+    report(f"{dataset:<16} failed; the whole log is {started.log}")
+    faults = [event["fault"] for event in events if "fault" in event and not event["again"]]
     if faults:
-        raise fault_of(faults[-1])
-    raise ProofmintError(f"the DAG {dataset} failed; Airflow's own words are in {started.log}")
+        raise fault_of(faults[0])
+    raise ProofmintError(f"the DAG {dataset} failed in Airflow itself; see {started.log}")
 
 
 def fault_of(told: Mapping[str, Any]) -> ProofmintError:
@@ -81,8 +82,8 @@ def fault_of(told: Mapping[str, Any]) -> ProofmintError:
 def _line(dataset: str, event: Mapping[str, Any]) -> str:
     task = f"{dataset:<16} {event['task']:<20}"
     if "fault" in event:
-        again = " (will be tried again)" if event["fault"]["retryable"] else ""
-        return f"{task} FAILED{again}: {event['fault']['message']}"
+        then = "failed, will be tried again" if event["again"] else "FAILED"
+        return f"{task} {then}: {event['fault']['message'].splitlines()[0]}"
     if "release" in event:
         outcome = event["release"]
         return f"{task} {'new:' if outcome['new'] else 'unchanged, still'} {outcome['version']}"

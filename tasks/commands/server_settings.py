@@ -116,13 +116,17 @@ def environment(servers: Servers) -> dict[str, str]:
         **inherited,
         **proxies,
         # Airflow and DVC start programs by name; `tasks` is the project's, wherever installed from.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(servers.project),
+        "PATH": _prepended(Path(sys.executable).parent, inherited.get("PATH", os.defpath)),
+        "PYTHONPATH": _prepended(servers.project, inherited.get("PYTHONPATH")),
         "PYTHONUNBUFFERED": "1",
         "DVC_NO_ANALYTICS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
     }
+
+
+def _prepended(folder: Path, path: str | None) -> str:
+    return f"{folder}{os.pathsep}{path}" if path else str(folder)
 
 
 @contextlib.contextmanager

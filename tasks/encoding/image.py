@@ -65,6 +65,7 @@ class ImageEncoder(Encoder):
 
     @classmethod
     def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        """Check that the images are alike; learn their levels and labels."""
         del rng
         name = _image_column(schema)
         forms: Counter[tuple[str, int, int]] = Counter()
@@ -87,6 +88,7 @@ class ImageEncoder(Encoder):
         return cls(schema, shape, np.flatnonzero(seen).astype(np.uint8), labels, label_counts)
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
+        """Level indices of the pixels and indices of the labels."""
         shape = (self.height, self.width, self.channels)
         pixels = np.empty((batch.num_rows, *shape), dtype=np.uint8)
         for i, image in enumerate(_open(batch.column(self._image_column))):
@@ -103,12 +105,13 @@ class ImageEncoder(Encoder):
             labels = self._label_indices(batch.column(self.schema.target))
         return {
             "pixels": torch.from_numpy(indices.transpose(0, 3, 1, 2).copy()),
-            "labels": torch.from_numpy(labels).to(self._label_dtype),
+            "labels": torch.from_numpy(labels).to(self.label_dtype),
         }
 
     def decode(
         self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
     ) -> pa.RecordBatch:
+        """PNG files named by their number, with labels and sizes."""
         del rng
         pixels = self.levels[encoded["pixels"].cpu().numpy().astype(np.int64)].transpose(0, 2, 3, 1)
         n = len(pixels)
@@ -130,6 +133,7 @@ class ImageEncoder(Encoder):
         return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs: JSON, and arrays."""
         content = {
             "shape": [self.channels, self.height, self.width],
             "labels": as_texts(self.labels),
@@ -140,6 +144,7 @@ class ImageEncoder(Encoder):
     def from_state(
         cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
+        """The encoder whose `state()` this is."""
         if schema.target is None:
             labels = pa.nulls(1)
         else:
@@ -149,10 +154,24 @@ class ImageEncoder(Encoder):
         return cls(schema, shape, arrays["levels"], labels, arrays["label_counts"])
 
     @property
-    def _label_dtype(self) -> torch.dtype:
+    def label_dtype(self) -> torch.dtype:
+        """Of the tensor of labels."""
         if len(self.labels) <= 2**8:
             return torch.uint8
         return torch.int16 if len(self.labels) <= 2**15 else torch.int32
+
+    def label_index(self, value: Any) -> int:
+        """The index of one label.
+
+        Raises:
+            DataError: no training image has it.
+        """
+        column = self.schema.main.column(str(self.schema.target))
+        try:
+            values = pa.array([value], arrow_type(column))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError) as error:
+            raise DataError(f"expected a label of type {column.type}, found {value!r}") from error
+        return int(self._label_indices(values)[0])
 
     def _label_indices(self, values: pa.Array) -> np.ndarray:
         found = pc.index_in(values, self.labels)
@@ -215,7 +234,7 @@ def _labels(batch: pa.RecordBatch, name: str) -> list[str]:
 def _nearest_level(levels: np.ndarray) -> np.ndarray:
     """(256,) uint8: the index of the level nearest to each pixel value, the lower one of two."""
     distances = np.abs(np.arange(256)[:, None] - levels.astype(np.int64)[None, :])
-    return distances.argmin(axis=1).astype(np.uint8)
+    return np.asarray(distances.argmin(axis=1), dtype=np.uint8)
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -17,6 +17,9 @@ from tasks.encoding.columns.units import is_measurable
 from tasks.errors import DataError
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema, arrow_type
 
+MAX_INDICATORS = 16
+"""Tokens of a column up to which each counts in the linear part of what is learned about it."""
+
 RANK_MARGIN = 1e-6
 """Ranks are kept so far from 0 and 1, so that their normal scores are finite."""
 
@@ -42,8 +45,10 @@ class TabularEncoder(Encoder):
         n_rows: training rows.
         columns: encoders of all columns, in the order of the schema.
         continuous: indices into `columns` of the R columns with a continuous part.
-        score_moments: (R, R) float64, mean products of the columns' normal scores (the standard
-            normal quantiles of the ranks; 0 where a cell is not continuous).
+        indicated: indices into `columns` of those with 2 to `MAX_INDICATORS` tokens.
+        moments: (F, F) float64, mean products over the training rows of F features: the normal
+            scores of the R continuous columns (the standard normal quantiles of the ranks; 0 where
+            a cell is not continuous), then one indicator for each token of each indicated column.
     """
 
     def __init__(
@@ -51,19 +56,23 @@ class TabularEncoder(Encoder):
         schema: DatasetSchema,
         n_rows: int,
         columns: list[ColumnEncoder],
-        score_moments: np.ndarray,
+        moments: np.ndarray,
     ) -> None:
         self.schema = schema
         self.n_rows = n_rows
         self.columns = columns
-        self.score_moments = score_moments
+        self.moments = moments
         self.continuous = [
             i for i, column in enumerate(columns) if column.continuous_token is not None
         ]
-        self._token_dtype = _narrowest(max(column.n_tokens for column in columns))
+        self.indicated = [
+            i for i, column in enumerate(columns) if 2 <= column.n_tokens <= MAX_INDICATORS
+        ]
+        self.token_dtype = _narrowest(max(column.n_tokens for column in columns))
 
     @classmethod
     def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        """Fit an encoder to each column, and the moments of all."""
         del rng
         table = pa.Table.from_batches(batches(), arrow_schema(schema.main))
         if table.num_rows < 2:
@@ -77,23 +86,52 @@ class TabularEncoder(Encoder):
                 f"expected a column of {schema.main.name!r} that varies and is no identifier, found"
                 " none: there is nothing to learn"
             )
-        moments = _score_moments(columns, table)
-        return cls(schema, table.num_rows, columns, moments)
+        return cls(schema, table.num_rows, columns, _moments(columns, table))
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
+        """Tokens and ranks of all columns."""
         encoded = [column.encode(batch.column(column.column.name)) for column in self.columns]
         lows = [cells.rank_low for cells in encoded if cells.rank_low is not None]
         highs = [cells.rank_high for cells in encoded if cells.rank_high is not None]
         tokens = np.stack([cells.tokens for cells in encoded], axis=1)
         return {
-            "tokens": torch.from_numpy(tokens).to(self._token_dtype),
+            "tokens": torch.from_numpy(tokens).to(self.token_dtype),
             "rank_low": _ranks(lows, batch.num_rows),
             "rank_high": _ranks(highs, batch.num_rows),
         }
 
+    def encode_value(self, name: str, value: Any) -> tuple[int, float]:
+        """Token and rank of one value of the column `name`, if it survives encoding.
+
+        Raises:
+            DataError: there is no such column, or decoding would not give the value back.
+        """
+        names = self.schema.main.column_names
+        if name not in names:
+            raise DataError(f"expected one of the columns {names}, found {name!r}")
+        encoder = self.columns[names.index(name)]
+        try:
+            values = pa.array([value], arrow_type(encoder.column))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError) as error:
+            raise DataError(
+                f"column {name!r}: expected a value of type {encoder.column.type}, found {value!r}"
+            ) from error
+        cells = encoder.encode(values)
+        rank = 0.5
+        if cells.rank_low is not None and cells.rank_high is not None:
+            rank = float(np.float32((cells.rank_low[0] + cells.rank_high[0]) / 2))
+        again = encoder.decode(cells.tokens, np.array([rank]), np.random.default_rng(0), 0)
+        if not again.equals(values):
+            raise DataError(
+                f"column {name!r} cannot be held at {value!r}; the nearest value that can be"
+                f" is {again[0].as_py()!r}"
+            )
+        return int(cells.tokens[0]), rank
+
     def decode(
         self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
     ) -> pa.RecordBatch:
+        """Rows of the main table."""
         tokens = encoded["tokens"].cpu().numpy().astype(np.int64)
         low, high = (encoded[name].cpu().double().numpy() for name in ("rank_low", "rank_high"))
         ranks = np.full(tokens.shape, 0.5)
@@ -105,8 +143,9 @@ class TabularEncoder(Encoder):
         return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(self.schema.main))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs: JSON, and arrays."""
         kinds = {encoder: name for name, encoder in _ENCODERS.items()}
-        contents, arrays = [], {"score_moments": self.score_moments}
+        contents, arrays = [], {"moments": self.moments}
         for i, column in enumerate(self.columns):
             content, own = column.state()
             contents.append({"encoder": kinds[type(column)], **content})
@@ -117,6 +156,7 @@ class TabularEncoder(Encoder):
     def from_state(
         cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
+        """The encoder whose `state()` this is."""
         columns = []
         for i, (column, own) in enumerate(
             zip(schema.main.columns, content["columns"], strict=True)
@@ -128,7 +168,7 @@ class TabularEncoder(Encoder):
                 if name.startswith(prefix)
             }
             columns.append(_ENCODERS[own["encoder"]].from_state(column, own, parts))
-        return cls(schema, content["n_rows"], columns, arrays["score_moments"])
+        return cls(schema, content["n_rows"], columns, arrays["moments"])
 
 
 def _encoder_class(table: TableSchema, column: Column) -> type[ColumnEncoder]:
@@ -143,19 +183,22 @@ def _encoder_class(table: TableSchema, column: Column) -> type[ColumnEncoder]:
     return CategoricalEncoder
 
 
-def _score_moments(columns: list[ColumnEncoder], table: pa.Table) -> np.ndarray:
-    """Mean products of the normal scores of the columns with a continuous part."""
-    scores = []
+def _moments(columns: list[ColumnEncoder], table: pa.Table) -> np.ndarray:
+    """Mean products of normal scores and indicators; see `TabularEncoder.moments`."""
+    scores: list[np.ndarray] = []
+    indicators: list[np.ndarray] = []
     for column in columns:
-        if column.continuous_token is None:
+        is_indicated = 2 <= column.n_tokens <= MAX_INDICATORS
+        if column.continuous_token is None and not is_indicated:
             continue
         cells = column.encode(_whole(table.column(column.column.name)))
         if cells.rank_low is not None and cells.rank_high is not None:
-            ranks = (cells.rank_low + cells.rank_high) / 2
-            score = ndtri(np.clip(ranks, RANK_MARGIN, 1 - RANK_MARGIN))
-            scores.append(np.where(cells.tokens == column.continuous_token, score, 0.0))
-    stacked = np.stack(scores) if scores else np.empty((0, table.num_rows))
-    return np.asarray(stacked @ stacked.T / table.num_rows)
+            ranks = np.clip((cells.rank_low + cells.rank_high) / 2, RANK_MARGIN, 1 - RANK_MARGIN)
+            scores.append(np.where(cells.tokens == column.continuous_token, ndtri(ranks), 0.0))
+        if is_indicated:
+            indicators.extend((cells.tokens == np.arange(column.n_tokens)[:, None]).astype(float))
+    features = np.stack([*scores, *indicators])
+    return np.asarray(features @ features.T / table.num_rows)
 
 
 def _whole(values: pa.ChunkedArray) -> pa.Array:

@@ -113,7 +113,10 @@ class Checkpoint:
         """Replace the checkpoint; after a crash at any moment the old or the new one is whole."""
         began = time.monotonic()
         # A copy, because safetensors refuses tensors that share memory (tied weights).
-        own = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+        own = {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in tensors.items()
+        }
         text = json.dumps(content)
         draft = self.folder / f".{CHECKPOINT_FILE}.draft"
         save_file(own, draft, metadata={"content": text, "sha256": _digest(own, text)})

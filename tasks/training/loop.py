@@ -18,7 +18,6 @@ A generator with more than one objective (a GAN's critic and generator) will nam
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +31,7 @@ from tasks.schema import DatasetSchema
 from tasks.seeding import derive_seed, rng_for
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.device import choose_device, reproducible, seed_torch
+from tasks.training.model import Fitted
 from tasks.training.progress import Progress
 from tasks.training.state import TrainingState
 
@@ -51,24 +51,10 @@ EVALUATION_ROWS = 1024
 """Rows of a batch of validation rows at least: no gradients, so more of them fit."""
 
 MIXED_PRECISION_PARAMETERS = 10_000_000
-"""From this size on a CUDA device multiplies in bfloat16; smaller networks gain nothing by it."""
+"""From this size on a CUDA device multiplies in bfloat16. A cautious guess: smaller networks wait for
+the start of their kernels more than for the products."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a training ends with.
-
-    Attributes:
-        generator: with the best averaged weights, ready to sample.
-        encoder: turns its samples into rows.
-        summary: numbers of the training as JSON; the same for the same training.
-    """
-
-    generator: DataGenerator
-    encoder: Encoder
-    summary: dict[str, Any]
 
 
 def fit(
@@ -101,17 +87,17 @@ def fit(
     device = choose_device(settings.device)
     with reproducible(device, settings.threads):
         encoder = generator_class.encoder_class.fit(schema, batches, rng_for(seed, "encode"))
-        rows = _encode(encoder, batches, device)
-        # Made on the CPU, so that the first weights are the same on every device.
-        seed_torch(derive_seed(seed, "weights"), device)
-        generator = generator_class(encoder, generator_params).to(device)
-        training = _Training(generator, rows, settings, seed, report)
         try:
+            rows = _encode(encoder, batches, device)
+            # Made on the CPU, so that the first weights are the same on every device.
+            seed_torch(derive_seed(seed, "weights"), device)
+            generator = generator_class(encoder, generator_params).to(device)
+            training = _Training(generator, rows, settings, seed, report)
             training.run(checkpoint)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
-                f"the {device.type} device has too little memory for batches of"
-                f" {training.recipe.batch_size} rows; lower train.batch_size"
+                f"the {device.type} device has too little memory for this training: lower"
+                " train.batch_size, make the generator smaller, or set train.device to cpu"
             ) from error
         return Fitted(training.state.best_generator(), encoder, training.summary())
 

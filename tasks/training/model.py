@@ -27,7 +27,6 @@ from tasks.params import Record, validated
 from tasks.registry import load as load_class
 from tasks.schema import DatasetSchema, Kind
 from tasks.storage import read_json, write_json
-from tasks.training.loop import Fitted
 
 GENERATOR_FILE = "generator.safetensors"
 ENCODER_FILE = "encoder.safetensors"
@@ -35,6 +34,21 @@ MODEL_FILE = "model.json"
 
 FORMAT = 1
 """Of the folder; raised when older code could not read a newer model."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training ends with.
+
+    Attributes:
+        generator: with the best averaged weights, ready to sample.
+        encoder: turns its samples into rows.
+        summary: numbers of the training as JSON; the same for the same training.
+    """
+
+    generator: DataGenerator
+    encoder: Encoder
+    summary: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,17 @@ def generator_params(cls: type[DataGenerator], content: dict[str, Any], where: s
         ParamsError: a key is unknown or its value is wrong.
     """
     return validated(cls.Params, content, where)
+
+
+def contiguous(generator: DataGenerator) -> DataGenerator:
+    """The same generator, its weights in order in memory.
+
+    The fused optimizer goes by memory, and a product of matrices that lie otherwise may differ in
+    its last bit: a loaded generator shall draw the same rows as the one that was saved.
+    """
+    for parameter in generator.parameters():
+        parameter.data = parameter.data.contiguous()
+    return generator
 
 
 def save_model(folder: Path, kind: Kind, name: str, params: Record, fitted: Fitted) -> None:
@@ -117,6 +142,6 @@ def load_model(folder: Path, device: torch.device) -> Model:
         raise DataError(f"the model in {folder} is damaged: {error}; train it again") from error
     encoder = cls.encoder_class.from_state(schema, content["encoder"], arrays)
     params = generator_params(cls, content["generator_params"], f"{MODEL_FILE}: generator_params")
-    generator = cls(encoder, params)
+    generator = contiguous(cls(encoder, params))
     generator.load_state_dict(weights)
     return Model(generator.to(device).eval(), encoder, content["training"]["rows"])

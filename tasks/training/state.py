@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.generators.base import DataGenerator, Recipe
+from tasks.training.model import contiguous
 
 ADAM_BETAS = (0.9, 0.99)
 """Below the usual 0.999 for the second, because trainings here have few steps to average over."""
@@ -31,7 +32,7 @@ class TrainingState:
     """
 
     def __init__(self, generator: DataGenerator, recipe: Recipe) -> None:
-        self.generator = generator
+        self.generator = contiguous(generator)
         self.average = copy.deepcopy(generator).requires_grad_(False).eval()
         self.optimizer = _optimizer(generator, recipe)
         self.best = _copy(generator.state_dict())

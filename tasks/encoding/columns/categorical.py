@@ -45,6 +45,7 @@ class CategoricalEncoder(ColumnEncoder):
 
     @classmethod
     def fit(cls, column: Column, values: pa.Array) -> Self:
+        """Count the values and keep the common ones."""
         if not _has_text_form(values.type):
             raise DataError(
                 f"column {column.name!r}: expected numbers, texts, times or booleans, found"
@@ -65,6 +66,7 @@ class CategoricalEncoder(ColumnEncoder):
         )
 
     def encode(self, values: pa.Array) -> EncodedColumn:
+        """A token for each cell."""
         found = pc.index_in(values.drop_null(), self.values)
         tokens = np.empty(len(values), dtype=np.int64)
         missing = values.is_null().to_numpy(zero_copy_only=False)
@@ -76,6 +78,7 @@ class CategoricalEncoder(ColumnEncoder):
     def decode(
         self, tokens: np.ndarray, ranks: np.ndarray, rng: np.random.Generator, first_row: int
     ) -> pa.Array:
+        """The value of each token; for a rare one, another value by frequency."""
         del ranks, first_row
         chosen = np.array(tokens, dtype=np.int64)
         missing = np.zeros(len(chosen), dtype=bool)
@@ -91,6 +94,7 @@ class CategoricalEncoder(ColumnEncoder):
         return self.values.take(pa.array(chosen, mask=missing))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs: JSON, and arrays."""
         content = {
             "values": as_texts(self.values),
             "rare": self.rare_token is not None,
@@ -102,6 +106,7 @@ class CategoricalEncoder(ColumnEncoder):
     def from_state(
         cls, column: Column, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
+        """The encoder whose `state()` this is."""
         values = from_texts(content["values"], arrow_type(column))
         return cls(column, values, arrays["counts"], content["rare"], content["null"])
 
@@ -109,7 +114,7 @@ class CategoricalEncoder(ColumnEncoder):
         """A column in which no value was common enough to be published."""
         kind = self.values.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return pa.array(np.where(missing, None, SUPPRESSED), type=kind, mask=missing)
+            return pa.array([SUPPRESSED] * len(missing), kind, mask=missing)
         if self.column.nullable:
             return pa.nulls(len(missing), kind)
         raise DataError(

@@ -56,6 +56,7 @@ class IdentifierEncoder(ColumnEncoder):
 
     @classmethod
     def fit(cls, column: Column, values: pa.Array) -> Self:
+        """Learn the pattern of texts; of numbers, nothing."""
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             return cls(column, [])
         texts = [text for text in pc.unique(values.drop_null()).to_pylist() if text]
@@ -68,11 +69,13 @@ class IdentifierEncoder(ColumnEncoder):
         return cls(column, pattern)
 
     def encode(self, values: pa.Array) -> EncodedColumn:
+        """Nothing: all zeros."""
         return EncodedColumn(np.zeros(len(values), dtype=np.int64))
 
     def decode(
         self, tokens: np.ndarray, ranks: np.ndarray, rng: np.random.Generator, first_row: int
     ) -> pa.Array:
+        """New identifiers, counting on from `first_row`."""
         del ranks, rng
         numbers = range(first_row + 1, first_row + 1 + len(tokens))
         kind = arrow_type(self.column)
@@ -87,12 +90,14 @@ class IdentifierEncoder(ColumnEncoder):
             ) from error
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs: JSON, and arrays."""
         return {"pattern": self.pattern}, {}
 
     @classmethod
     def from_state(
         cls, column: Column, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
+        """The encoder whose `state()` this is."""
         del arrays
         return cls(column, list(content["pattern"]))
 

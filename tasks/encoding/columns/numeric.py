@@ -53,6 +53,7 @@ class NumericEncoder(ColumnEncoder):
         self,
         column: Column,
         units: Units,
+        *,
         values: np.ndarray,
         levels: np.ndarray,
         knots: np.ndarray,
@@ -70,6 +71,7 @@ class NumericEncoder(ColumnEncoder):
 
     @classmethod
     def fit(cls, column: Column, values: pa.Array) -> Self:
+        """Choose the tokens and tabulate the distribution of the other values."""
         present = values.filter(_is_present(values))
         units = Units.fit(present)
         keys, counts = np.unique(units.keys(present), return_counts=True)
@@ -80,9 +82,17 @@ class NumericEncoder(ColumnEncoder):
             continuous = keys[~is_token].astype(np.float64)
             spread = _spread(continuous, counts[~is_token], 0.5 if units.whole else 0.0)
             levels, knots = _quantiles(spread, n_hidden)
-        return cls(column, units, keys[is_token], levels, knots, len(present) < len(values))
+        return cls(
+            column,
+            units,
+            values=keys[is_token],
+            levels=levels,
+            knots=knots,
+            has_null=len(present) < len(values),
+        )
 
     def encode(self, values: pa.Array) -> EncodedColumn:
+        """A token for each cell, and the ranks of continuous ones."""
         present = _is_present(values).to_numpy(zero_copy_only=False)
         keys = self.units.keys(values.filter(pa.array(present)))
         tokens = np.zeros(len(values), dtype=np.int64)
@@ -103,6 +113,7 @@ class NumericEncoder(ColumnEncoder):
     def decode(
         self, tokens: np.ndarray, ranks: np.ndarray, rng: np.random.Generator, first_row: int
     ) -> pa.Array:
+        """The value of each token, and of the rank of each continuous cell."""
         del rng, first_row
         missing = tokens == (-1 if self.null_token is None else self.null_token)
         dtype = np.uint64 if self.units.whole else np.float64
@@ -121,6 +132,7 @@ class NumericEncoder(ColumnEncoder):
         return cells
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs: JSON, and arrays."""
         content = {**self.units.state(), "null": self.null_token is not None}
         return content, {"values": self.values, "levels": self.levels, "knots": self.knots}
 
@@ -128,11 +140,16 @@ class NumericEncoder(ColumnEncoder):
     def from_state(
         cls, column: Column, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
-        units = Units(
-            arrow_type(column), content["decimals"], content["origin"], content["step"]
+        """The encoder whose `state()` this is."""
+        units = Units(arrow_type(column), content["decimals"], content["origin"], content["step"])
+        return cls(
+            column,
+            units,
+            values=arrays["values"],
+            levels=arrays["levels"],
+            knots=arrays["knots"],
+            has_null=content["null"],
         )
-        parts = (arrays[name] for name in ("values", "levels", "knots"))
-        return cls(column, units, *parts, has_null=content["null"])
 
     def _rank(self, keys: np.ndarray, side: str) -> np.ndarray:
         """The smallest (`left`) or largest (`right`) rank at which the knots pass `keys`."""
@@ -143,7 +160,9 @@ class NumericEncoder(ColumnEncoder):
         share = np.clip((keys - start) / gap, 0.0, 1.0)
         if side == "right":
             share = np.where(end > start, share, 1.0)
-        return self.levels[after - 1] + share * (self.levels[after] - self.levels[after - 1])
+        return np.asarray(
+            self.levels[after - 1] + share * (self.levels[after] - self.levels[after - 1])
+        )
 
 
 def _is_present(values: pa.Array) -> pa.Array:
@@ -178,7 +197,7 @@ def _spread(keys: np.ndarray, counts: np.ndarray, half: float) -> np.ndarray:
     repeated = np.repeat(keys, counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     share = (np.arange(len(repeated)) - first + 0.5) / np.repeat(counts, counts)
-    return repeated + half * (2 * share - 1)
+    return np.asarray(repeated + half * (2 * share - 1))
 
 
 def _quantiles(ordered: np.ndarray, n_hidden: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,8 +210,9 @@ def _quantiles(ordered: np.ndarray, n_hidden: int) -> tuple[np.ndarray, np.ndarr
     even = np.linspace(0, 1, steps + 1)[1:-1]
     tail = n_hidden / n * 2.0 ** np.arange(16)
     tail = tail[tail < 1 / steps]
-    inner = np.concatenate([tail, even[(even >= n_hidden / n) & (even <= 1 - n_hidden / n)], 1 - tail])
+    inner = np.concatenate(
+        [tail, even[(even >= n_hidden / n) & (even <= 1 - n_hidden / n)], 1 - tail]
+    )
     levels = np.concatenate([[0.0], np.unique(inner), [1.0]])
     knots = np.interp(levels * n - 0.5, np.arange(n), ordered)
     return levels, knots
-

@@ -100,7 +100,7 @@ def is_measurable(kind: pa.DataType) -> bool:
 
 
 def _floats(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _decimals(floats: np.ndarray, dtype: Any) -> int | None:

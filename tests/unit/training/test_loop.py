@@ -9,7 +9,8 @@ import torch
 from tasks.errors import TrainingError
 from tasks.params import TrainParams
 from tasks.training.checkpoint import Checkpoint
-from tasks.training.loop import Fitted, Report, fit, learning_rate
+from tasks.training.loop import Report, fit, learning_rate
+from tasks.training.model import Fitted
 from tests.fakes import NumbersGenerator, NumbersParams, numbers_batch, numbers_schema
 
 

@@ -9,10 +9,11 @@ from tasks.errors import DataError, ParamsError
 from tasks.params import TrainParams
 from tasks.storage import digest
 from tasks.training import model as module
-from tasks.training.loop import Fitted, fit
+from tasks.training.loop import fit
 from tasks.training.model import (
     GENERATOR_FILE,
     MODEL_FILE,
+    Fitted,
     generator_class,
     generator_params,
     load_model,

@@ -1,0 +1,231 @@
+"""One suite for every generator: what the training loop and the stages rely on."""
+
+import datetime as dt
+import io
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from tasks import registry
+from tasks.encoding.base import Encoder
+from tasks.generators.base import DataGenerator, Recipe
+from tasks.params import TrainParams
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, Kind, TableSchema, arrow_schema
+from tasks.training.device import reproducible
+from tasks.training.loop import fit
+from tasks.training.model import generator_class, load_model, save_model
+
+N_ROWS = 64
+CPU = torch.device("cpu")
+
+
+def _table() -> tuple[DatasetSchema, pa.RecordBatch]:
+    """Every meaning, missing values, a constant, something continuous and something rare."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=N_ROWS)
+    group = np.where(x > 0, "a", rng.choice(["b", "c"], N_ROWS))
+    start = dt.datetime(2020, 1, 1)  # noqa: DTZ001
+    columns = {
+        "id": (pa.array(range(1, N_ROWS + 1)), "identifier"),
+        "group": (pa.array(group), "categorical"),
+        "x": (pa.array(x), "numeric"),
+        "y": (pa.array(2 * x, mask=rng.random(N_ROWS) < 0.2), "numeric"),
+        "count": (pa.array(rng.integers(0, 5, N_ROWS)), "numeric"),
+        "flag": (pa.array(x > 0.5), "boolean"),
+        "day": (
+            pa.array([start + dt.timedelta(days=int(d)) for d in rng.integers(0, 900, N_ROWS)]),
+            "datetime",
+        ),
+        "same": (pa.array(["k"] * N_ROWS), "categorical"),
+        "nothing": (pa.nulls(N_ROWS, pa.string()), "categorical"),
+    }
+    batch = pa.RecordBatch.from_pydict({name: values for name, (values, _) in columns.items()})
+    described = tuple(
+        Column(
+            name=name,
+            type=str(values.type),
+            meaning=meaning,
+            nullable=values.null_count > 0,
+        )
+        for name, (values, meaning) in columns.items()
+    )
+    table = TableSchema(name="t", columns=described, primary_key=("id",))
+    schema = DatasetSchema(kind="tabular", tables=(table,), target="group")
+    return schema, batch.cast(arrow_schema(table))
+
+
+def _images() -> tuple[DatasetSchema, pa.RecordBatch]:
+    digits = load_digits()
+    structs = [
+        {"bytes": _png(pixels), "path": f"{i}.png"}
+        for i, pixels in enumerate(digits.images[:N_ROWS])
+    ]
+    labels = [str(label) for label in digits.target[:N_ROWS]]
+    table = TableSchema(
+        name="images",
+        columns=(
+            Column(name="image", type="image", meaning="image", nullable=False),
+            Column(name="label", type="string", meaning="categorical", nullable=False),
+        ),
+    )
+    schema = DatasetSchema(kind="image", tables=(table,), target="label")
+    arrays = [pa.array(structs, IMAGE_TYPE), pa.array(labels)]
+    return schema, pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(table))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray((pixels * 15.9375).astype(np.uint8)).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+DATA = {"tabular": _table, "image": _images}
+GENERATORS = [
+    (kind, name) for kind in get_args(Kind) for name in registry.names(f"tasks.generators.{kind}")
+]
+
+
+@pytest.fixture(params=GENERATORS, ids="/".join)
+def case(request: pytest.FixtureRequest) -> Iterator["Case"]:
+    with reproducible(CPU, threads=1):
+        yield _case(*request.param)
+
+
+class Case:
+    """A generator that has seen no training yet, and what it is to learn."""
+
+    def __init__(self, kind: Kind, name: str) -> None:
+        self.kind, self.name = kind, name
+        self.cls = generator_class(kind, name)
+        self.schema, self.rows = DATA[kind]()
+        self.encoder: Encoder = self.cls.encoder_class.fit(
+            self.schema, lambda: iter([self.rows]), np.random.default_rng(0)
+        )
+        self.batch = self.encoder.encode(self.rows)
+
+    def generator(self) -> DataGenerator:
+        torch.manual_seed(0)
+        return self.cls(self.encoder, self.cls.Params())
+
+
+@lru_cache
+def _case(kind: Kind, name: str) -> Case:
+    return Case(kind, name)
+
+
+def _sample(generator: DataGenerator, n: int, seed: int) -> dict[str, Tensor]:
+    return generator.eval().sample(n, torch.Generator().manual_seed(seed))
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_there_is_something_to_test() -> None:
+    assert {"tabular", "image"} <= {kind for kind, _ in GENERATORS}
+
+
+def test_the_loss_is_one_finite_number_a_row(case: Case) -> None:
+    for generator in (case.generator().train(), case.generator().eval()):
+        losses = generator(case.batch)
+        assert losses.shape == (N_ROWS,)
+        assert losses.is_floating_point()
+        assert losses.isfinite().all()
+
+
+def test_a_row_alone_has_a_loss(case: Case) -> None:
+    one = {name: tensor[:1] for name, tensor in case.batch.items()}
+    assert case.generator().eval()(one).shape == (1,)
+
+
+def test_every_parameter_gets_a_gradient(case: Case) -> None:
+    generator = case.generator().train()
+    optimizer = torch.optim.SGD(generator.parameters(), lr=1e-3)
+    moved = dict.fromkeys(dict(generator.named_parameters()), False)
+    # A weight behind another that starts at zero has a gradient from the second step on.
+    for _ in range(3):
+        optimizer.zero_grad()
+        generator(case.batch).mean().backward()
+        for name, parameter in generator.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            moved[name] |= bool(parameter.grad.any()) or parameter.numel() == 0
+        optimizer.step()
+    assert [name for name, has_moved in moved.items() if not has_moved] == []
+
+
+def test_it_overfits_a_few_rows(case: Case) -> None:
+    generator = case.generator().train()
+    optimizer = torch.optim.Adam(generator.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = generator(case.batch).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(generator.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    first, last = losses[0], float(np.mean(losses[-10:]))
+    assert last < first - 0.3 * abs(first)
+
+
+def test_the_same_rng_gives_the_same_rows(case: Case) -> None:
+    generator = case.generator()
+    one = _sample(generator, 33, seed=1)
+    torch.rand(5)
+    assert _equal(one, _sample(generator, 33, seed=1))
+    assert not _equal(one, _sample(generator, 33, seed=2))
+
+
+def test_sampling_leaves_the_global_rng_alone(case: Case) -> None:
+    generator = case.generator()
+    before = torch.random.get_rng_state()
+    _sample(generator, 5, seed=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("n", [1, 70])
+def test_samples_decode_to_rows_of_the_schema(case: Case, n: int) -> None:
+    encoded = _sample(case.generator(), n, seed=1)
+    assert {name: len(tensor) for name, tensor in encoded.items()} == dict.fromkeys(case.batch, n)
+    rows = case.encoder.decode(encoded, np.random.default_rng(0))
+    assert rows.num_rows == n
+    rows.cast(arrow_schema(case.schema.main)).validate(full=True)
+    # What was decoded can be encoded again: no value is one that the encoder does not know.
+    assert len(next(iter(case.encoder.encode(rows).values()))) == n
+
+
+def test_a_trained_model_is_the_same_after_saving_and_loading(case: Case, tmp_path: Path) -> None:
+    params = case.cls.Params()
+    fitted = fit(
+        case.cls,
+        params,
+        case.schema,
+        lambda: iter([case.rows]),
+        TrainParams(epochs=2, threads=1, device="cpu"),
+        seed=0,
+    )
+    save_model(tmp_path, case.kind, case.name, params, fitted)
+    loaded = load_model(tmp_path, CPU)
+    encoded = _sample(fitted.generator, 20, seed=4)
+    assert _equal(encoded, _sample(loaded.generator, 20, seed=4))
+    one = fitted.encoder.decode(encoded, np.random.default_rng(1), first_row=7)
+    assert one.equals(loaded.encoder.decode(encoded, np.random.default_rng(1), first_row=7))
+
+
+def test_the_recipe_fits_any_number_of_rows(case: Case) -> None:
+    for n_rows in (1, 100, 10_000, 10_000_000):
+        recipe = case.cls.recipe(n_rows)
+        assert isinstance(recipe, Recipe)
+        assert min(recipe.epochs, recipe.batch_size, recipe.patience) >= 1
+        assert 0 < recipe.learning_rate < 1
+        assert 0 <= recipe.ema_decay < 1

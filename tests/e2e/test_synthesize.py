@@ -1,0 +1,185 @@
+"""`proofmint synthesize` as a user runs it: any table in, one like it out, or a clear message."""
+
+import csv
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.cli import main
+from tasks.errors import DataError, ParamsError, ProofmintError, SourceError, WorkspaceError
+
+N_ROWS = 120
+ROOT = Path(__file__).parents[2]
+
+
+def _mixed(rng: np.random.Generator) -> dict[str, list[str]]:
+    """One column of every kind that people bring."""
+    days = [dt.date(2019, 1, 1) + dt.timedelta(int(d)) for d in rng.integers(0, 1500, N_ROWS)]
+    numbers = rng.normal(size=N_ROWS)
+    return {
+        "id": [str(i + 1) for i in range(N_ROWS)],
+        "Straße, Ort": [str(v) for v in rng.choice(["Zürich", "東京", 'a "b", c'], N_ROWS)],
+        "zip": [f"{v:05d}" for v in rng.choice([386, 127, 12345], N_ROWS)],
+        "flag": [str(v) for v in rng.choice(["TRUE", "FALSE"], N_ROWS)],
+        "answer": [str(v) for v in rng.choice(["yes", "no"], N_ROWS)],
+        "constant": ["k"] * N_ROWS,
+        "empty": [""] * N_ROWS,
+        "us": [f"{d:%m/%d/%Y}" for d in days],
+        "de": [f"{d:%d.%m.%Y}" for d in days],
+        "iso": [f"{d:%Y-%m-%dT09:30:00Z}" for d in days],
+        "big": [str(2**62 + int(v)) for v in rng.integers(0, 9, N_ROWS)],
+        "price": [f"{v:.2f}" for v in rng.gamma(2, 10, N_ROWS)],
+        "number": ["NA" if v > 1 else repr(float(v)) for v in numbers],
+        "gaps": ["" if v > 0 else str(int(v * 9)) for v in numbers],
+    }
+
+
+def _write(path: Path, columns: dict[str, list[str]], delimiter: str = ",") -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        out = csv.writer(stream, delimiter=delimiter)
+        out.writerow(columns)
+        out.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def _read(path: Path, delimiter: str = ",") -> dict[str, list[str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream, delimiter=delimiter)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    columns = _mixed(np.random.default_rng(0))
+    return _write(tmp_path_factory.mktemp("input") / "in.csv", columns)
+
+
+@pytest.fixture(scope="module")
+def output(mixed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command makes of `mixed`, in a process and a folder of its own."""
+    folder = tmp_path_factory.mktemp("output")
+    command = [sys.executable, "-m", "tasks", "synthesize", str(mixed), "out.csv"]
+    done = subprocess.run(
+        [*command, "--target", "flag", "--rows", "300"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "out.csv: 300 synthetic rows of 14 columns" in done.stderr
+    # Neither a repository nor a store nor a draft.
+    assert [path.name for path in folder.iterdir()] == ["out.csv"]
+    return folder / "out.csv"
+
+
+def test_the_values_look_like_the_real_ones(mixed: Path, output: Path) -> None:
+    real, synthetic = _read(mixed), _read(output)
+    assert list(synthetic) == list(real)
+    assert {len(values) for values in synthetic.values()} == {300}
+    for name in ("Straße, Ort", "zip", "flag", "answer", "constant", "empty"):
+        assert set(synthetic[name]) <= set(real[name]), name
+    for name, layout in (("us", "%m/%d/%Y"), ("de", "%d.%m.%Y"), ("iso", "%Y-%m-%dT%H:%M:%SZ")):
+        for text in synthetic[name]:
+            assert dt.datetime.strptime(text, layout).strftime(layout) == text  # noqa: DTZ007
+    assert {int(v) for v in synthetic["big"]} <= set(range(2**62, 2**62 + 9))
+    assert all(v == f"{float(v):.2f}" for v in synthetic["price"])
+    assert "NA" in synthetic["number"]
+    assert "" in synthetic["gaps"]
+    assert "" not in synthetic["number"]
+    assert len(set(synthetic["id"])) == 300
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    columns = {
+        "a": [f"{v:.3f}".replace(".", ",") for v in rng.normal(size=40)],
+        "b": [str(v) for v in rng.choice(["x", "y"], 40)],
+    }
+    return _write(tmp_path / "small.csv", columns, delimiter=";")
+
+
+def test_the_seed_decides_and_the_delimiter_stays(small: Path, tmp_path: Path) -> None:
+    for name, seed in (("one", "1"), ("again", "1"), ("other", "2")):
+        assert main(["synthesize", str(small), str(tmp_path / name), "--seed", seed]) == 0
+    one, again, other = ((tmp_path / name).read_bytes() for name in ("one", "again", "other"))
+    assert one == again != other
+    columns = _read(tmp_path / "one", delimiter=";")
+    assert len(columns["b"]) == 40
+    assert all("," in value for value in columns["a"])
+
+
+def test_an_output_that_exists_is_replaced(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("old")
+    assert main(["synthesize", str(small), str(tmp_path / "out.csv"), "--rows", "7"]) == 0
+    assert len(_read(tmp_path / "out.csv", delimiter=";")["a"]) == 7
+
+
+HEADER = "a,b\n"
+ROWS = "1.5,x\n2.5,y\n" * 20
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "error", "message"),
+    [
+        (None, [], SourceError, "expected a CSV file at .*in.csv, found none"),
+        ("", [], SourceError, "found an empty file"),
+        (HEADER, [], SourceError, "found a header only"),
+        ("a,a\n1,2\n", [], SourceError, r"more than one column is named \['a'\]"),
+        ("a,b\n1,2\n3\n", [], SourceError, "row 3 has 1 values, expected 2"),
+        (HEADER + "1.5,x\n" * 5, [], DataError, "at least 20 rows .* found 5"),
+        (HEADER + ROWS, ["--target", "c"], ParamsError, "'c' is not a column .* it has: a, b"),
+        (HEADER + ROWS, ["--rows", "0"], ParamsError, "--rows to be at least 1, found 0"),
+        (HEADER + ROWS, ["--seed", "-1"], ParamsError, "--seed from 0 to .*, found -1"),
+        (HEADER + ROWS, ["--generator", "gpt"], ParamsError, "choose one of: autoregressive"),
+    ],
+)
+def test_a_fault_is_named_and_nothing_is_written(
+    content: str | None,
+    options: list[str],
+    error: type[ProofmintError],
+    message: str,
+    *,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "in.csv"
+    if content is not None:
+        source.write_text(content, encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    status = main(["synthesize", str(source), str(tmp_path / "out.csv"), *options])
+    assert status == error.exit_code
+    assert re.search(message, capsys.readouterr().err)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_places_that_cannot_be_read_or_written(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for source, output, message in (
+        (folder, tmp_path / "out.csv", "expected a CSV file, found the folder"),
+        (small, folder, "expected a file to write, found the folder"),
+        (small, tmp_path / "no" / "out.csv", "make it first"),
+        (small, small, "would replace the input"),
+    ):
+        assert main(["synthesize", str(source), str(output)]) in (5, WorkspaceError.exit_code)
+        assert message in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "small.csv"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    assert main(["synthesize", str(small), str(folder / "out.csv")]) == WorkspaceError.exit_code

@@ -1,0 +1,54 @@
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.commands.check import check
+from tasks.errors import ParamsError
+from tests.projects import REPOSITORY
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    shutil.copytree(REPOSITORY / "great_expectations", tmp_path / "great_expectations")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def _change(project: Path, **changes: Any) -> None:
+    path = project / "params.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["datasets"]["breast_cancer"] |= changes
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("dataset", ["breast_cancer", "digits"])
+def test_the_demo_is_fine(dataset: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(project, dataset) == 0
+    assert capsys.readouterr().out == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": "gpt"}, r"datasets.breast_cancer.generator: expected one of .*autoreg"),
+        ({"generator_params": {"depth": 1}}, r"breast_cancer.generator_params(.|\n)*depth: unk"),
+        ({"source": {"type": "ftp"}}, r"datasets.breast_cancer.source.type: .*found 'ftp'"),
+        ({"source": {"type": "sql", "tabel": "x"}}, r"tabel: unknown key"),
+        ({"seed": -1}, r"datasets.breast_cancer.seed: .*found -1"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes: dict[str, Any], message: str, project: Path) -> None:
+    _change(project, **changes)
+    with pytest.raises(ParamsError, match=message):
+        check(project, "breast_cancer")
+
+
+def test_a_missing_suite_is_named(project: Path) -> None:
+    (project / "great_expectations/expectations/digits_raw.json").unlink()
+    with pytest.raises(ParamsError, match=r"found no .*digits_raw\.json"):
+        check(project, "digits")

@@ -1,0 +1,176 @@
+"""What the autoregressive model of tables must do beyond the contract of generators."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from tasks.encoding.tabular import TabularEncoder
+from tasks.errors import ParamsError, TrainingError
+from tasks.generators.tabular.autoregressive import Autoregressive
+from tasks.params import validated
+from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+
+N = 600
+
+
+def _encoder(
+    columns: dict[str, pa.Array], target: str | None
+) -> tuple[TabularEncoder, pa.RecordBatch]:
+    described = tuple(
+        Column(
+            name=name,
+            type=str(values.type),
+            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
+        )
+        for name, values in columns.items()
+    )
+    table = TableSchema(name="t", columns=described)
+    schema = DatasetSchema(kind="tabular", tables=(table,), target=target)
+    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    return TabularEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0)), batch
+
+
+@pytest.fixture(scope="module")
+def mixed() -> tuple[TabularEncoder, pa.RecordBatch]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=N)
+    spiked = np.where(rng.random(N) < 0.3, 0.0, x + 0.1 * rng.normal(size=N))
+    return _encoder(
+        {
+            "x": pa.array(x),
+            "spiked": pa.array(spiked, mask=rng.random(N) < 0.1),
+            "side": pa.array(np.where(x > 0, "right", "left")),
+            "count": pa.array(rng.integers(0, 4, N)),
+        },
+        target="side",
+    )
+
+
+def _model(encoder: TabularEncoder, **settings: object) -> Autoregressive:
+    torch.manual_seed(0)
+    return Autoregressive(encoder, validated(Autoregressive.Params, settings, "test"))
+
+
+def _train(model: Autoregressive, batch: dict[str, torch.Tensor], steps: int) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(batch).mean().backward()
+        optimizer.step()
+    model.eval()
+
+
+def test_the_target_comes_first_and_continuous_columns_last(
+    mixed: tuple[TabularEncoder, pa.RecordBatch],
+) -> None:
+    assert _model(mixed[0]).names == ["side", "count", "x", "spiked"]
+
+
+def test_no_column_sees_itself_or_a_later_one(
+    mixed: tuple[TabularEncoder, pa.RecordBatch],
+) -> None:
+    encoder, batch = mixed
+    model = _model(encoder).eval()
+    encoded = encoder.encode(batch)
+    tokens = encoded["tokens"].long()[:, model.column_order]
+    before = model.network(model._features(tokens, model._continuous_cells(encoded, tokens)))
+    for j in range(len(model.names)):
+        changed = tokens.clone()
+        changed[:, j] = (changed[:, j] + 1) % max(model.n_tokens[j], 2)
+        cells = model._continuous_cells(
+            {name: torch.rand_like(t) if "rank" in name else t for name, t in encoded.items()},
+            changed,
+        )
+        if j == 0:
+            cells = model._continuous_cells(encoded, changed)
+        if model.n_tokens[j] > 1:
+            after = model.network(model._features(changed, cells))
+            assert torch.equal(after[:, : j + 1], before[:, : j + 1]), model.names[j]
+
+
+def test_samples_follow_the_likelihood(mixed: tuple[TabularEncoder, pa.RecordBatch]) -> None:
+    encoder, batch = mixed
+    model = _model(encoder)
+    _train(model, encoder.encode(batch), 200)
+    sampled = model.sample(4_000, torch.Generator().manual_seed(0))
+    # Rows that the model draws are as likely to it as those that it was trained on.
+    with torch.no_grad():
+        own, real = model(sampled).mean(), model(encoder.encode(batch)).mean()
+    assert own.item() == pytest.approx(real.item(), abs=0.35)
+    rows = encoder.decode(sampled, np.random.default_rng(0))
+    x, side = rows.column("x").to_numpy(), np.array(rows.column("side").to_pylist())
+    assert ((x > 0) == (side == "right")).mean() > 0.9
+    spiked = rows.column("spiked").to_numpy(zero_copy_only=False)
+    assert np.isnan(spiked).mean() == pytest.approx(0.1, abs=0.04)
+    assert (spiked == 0).mean() == pytest.approx(0.27, abs=0.05)
+    free = np.isfinite(spiked) & (spiked != 0)
+    assert np.corrcoef(x[free], spiked[free])[0, 1] > 0.95
+
+
+def test_conditions_at_the_front_are_exact(mixed: tuple[TabularEncoder, pa.RecordBatch]) -> None:
+    encoder, _ = mixed
+    sampled = _model(encoder).sample(
+        50, torch.Generator().manual_seed(0), {"count": 3, "side": "left"}
+    )
+    rows = encoder.decode(sampled, np.random.default_rng(0))
+    assert set(rows.column("side").to_pylist()) == {"left"}
+    assert set(rows.column("count").to_pylist()) == {3}
+
+
+def test_a_continuous_column_at_the_front_can_be_held() -> None:
+    encoder, _ = _encoder({"y": pa.array(np.arange(N)), "z": pa.array(np.arange(N) % 7)}, "y")
+    sampled = _model(encoder).sample(9, torch.Generator().manual_seed(0), {"y": 123})
+    rows = encoder.decode(sampled, np.random.default_rng(0))
+    assert rows.column("y").to_pylist() == [123] * 9
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"x": 0.5}, "impossible condition"),
+        ({"count": 3}, "expected conditions on the first of the columns"),
+        ({"side": "middle"}, "cannot be held at 'middle'"),
+        ({"sight": 1}, "expected one of the columns"),
+    ],
+)
+def test_other_conditions_are_refused(
+    mixed: tuple[TabularEncoder, pa.RecordBatch], conditions: dict[str, object], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        _model(mixed[0]).sample(3, torch.Generator().manual_seed(0), conditions)
+
+
+def test_collinear_columns_stay_collinear_without_training() -> None:
+    x = np.random.default_rng(0).normal(size=N)
+    encoder, _ = _encoder({"x": pa.array(x), "twice": pa.array(2 * x + 1)}, None)
+    sampled = _model(encoder).sample(N, torch.Generator().manual_seed(0))
+    rows = encoder.decode(sampled, np.random.default_rng(0)).to_pandas()
+    assert rows.corr().iloc[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"a": pa.array(["x", "y"] * 20)},
+        {"a": pa.array(np.linspace(0, 1, 40) ** 3)},
+        {"a": pa.array(["x", "y"] * 20), "c": pa.array(["k"] * 40), "n": pa.nulls(40, pa.int64())},
+    ],
+    ids=["tokens", "continuous", "constants"],
+)
+def test_small_tables_work(columns: dict[str, pa.Array]) -> None:
+    encoder, batch = _encoder(columns, None)
+    model = _model(encoder)
+    assert model(encoder.encode(batch)).isfinite().all()
+    rows = encoder.decode(
+        model.sample(7, torch.Generator().manual_seed(0)), np.random.default_rng(0)
+    )
+    assert rows.num_rows == 7
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ParamsError, match="dropout"):
+        validated(Autoregressive.Params, {"dropout": 1.5}, "test")
+    with pytest.raises(ParamsError, match="hidden_unit: unknown key"):
+        validated(Autoregressive.Params, {"hidden_unit": 3}, "test")

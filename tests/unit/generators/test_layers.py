@@ -1,0 +1,81 @@
+"""Masks and mixtures, against what they must be."""
+
+import math
+
+import pytest
+import torch
+
+from tasks.generators.layers import (
+    BlockMaskedLinear,
+    BlockMaskedNetwork,
+    Mixture,
+    MixtureHead,
+    ResidualBlock,
+    gaussian_log_density,
+    sample_gaussian,
+)
+
+
+def _depends(outputs: torch.Tensor, x: torch.Tensor) -> list[bool]:
+    """Which inputs the sum of `outputs` depends on."""
+    (gradient,) = torch.autograd.grad(outputs.sum(), x, retain_graph=True)
+    return [bool(gradient[:, i].any()) for i in range(x.shape[1])]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_block_sees_the_blocks_before_it(strict: bool) -> None:
+    torch.manual_seed(0)
+    layer = BlockMaskedLinear([1, 2, 1], 2, strict=strict)
+    x = torch.randn(4, 4, requires_grad=True)
+    y = layer(x)
+    seen = [_depends(y[:, 2 * j : 2 * j + 2], x) for j in range(3)]
+    if strict:
+        assert seen == [[False] * 4, [True, *[False] * 3], [True] * 3 + [False]]
+    else:
+        assert seen == [[True, *[False] * 3], [True] * 3 + [False], [True] * 4]
+    for j in range(3):
+        assert torch.allclose(layer.block(x, j), y[:, 2 * j : 2 * j + 2], atol=1e-6)
+
+
+def test_a_network_gives_its_blocks_one_by_one() -> None:
+    torch.manual_seed(0)
+    network = BlockMaskedNetwork([2, 0, 3], hidden_units=4, n_layers=2, dropout=0.5).eval()
+    x = torch.randn(6, 5)
+    whole = network(x)
+    states = network.new_states(6)
+    for j in range(3):
+        assert torch.allclose(network.block(x, states, j), whole[:, j], atol=1e-6)
+
+
+def test_density_of_one_gaussian() -> None:
+    one = Mixture(torch.zeros(1, 1), torch.tensor([[1.0]]), torch.tensor([[math.log(2.0)]]))
+    # (3 - 1) / 2 = 1 standard deviation: exp(-1/2) / (2 sqrt(2 pi))
+    expected = -0.5 - math.log(2) - 0.5 * math.log(2 * math.pi)
+    assert gaussian_log_density(torch.tensor([3.0]), one).item() == pytest.approx(expected)
+
+
+def test_density_and_draws_of_a_mixture_agree() -> None:
+    weights = torch.tensor([0.25, 0.75]).log()
+    mixture = Mixture(weights, torch.tensor([-2.0, 1.0]), torch.tensor([0.5, 0.1]).log())
+    x = torch.linspace(-6, 4, 20_001)
+    mass = gaussian_log_density(x, Mixture(*(part.expand(len(x), 2) for part in mixture))).exp()
+    assert torch.trapezoid(mass, x).item() == pytest.approx(1, abs=1e-4)
+    many = Mixture(*(part.expand(50_000, 2) for part in mixture))
+    drawn = sample_gaussian(many, torch.Generator().manual_seed(0))
+    assert (drawn < -0.5).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert drawn[drawn < -0.5].std().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_mixture_head_gives_its_blocks_one_by_one() -> None:
+    head = MixtureHead(3, 5, components=4)
+    h = torch.randn(7, 3, 5)
+    whole = head(h)
+    assert whole.means.shape == (7, 3, 4)
+    assert torch.allclose(whole.log_weights.exp().sum(-1), torch.ones(7, 3))
+    for j in range(3):
+        for part, parts in zip(head.block(h[:, j], j), whole, strict=True):
+            assert torch.allclose(part, parts[:, j], atol=1e-6)
+
+
+def test_a_residual_block_keeps_the_shape() -> None:
+    assert ResidualBlock(16, dropout=0.1)(torch.randn(2, 16, 5, 3)).shape == (2, 16, 5, 3)

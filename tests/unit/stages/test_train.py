@@ -1,0 +1,122 @@
+"""The stages `train` and `sample`, which need each other's folders."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.errors import DataError, ParamsError, TrainingError
+from tasks.params import DatasetParams
+from tasks.schema import Column, DatasetSchema, TableSchema
+from tasks.stages.sample import sample
+from tasks.stages.train import train
+from tasks.storage import digest, read_json, read_table, write_dataset
+from tasks.tracking import Tracker, open_tracker
+from tests.datasets import dataset_params
+
+TRAIN = {"epochs": 2, "threads": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    return open_tracker(None, tmp_path_factory.mktemp("mlflow"))
+
+
+def _table(name: str) -> TableSchema:
+    columns = (
+        Column(name="sex", type="string", meaning="categorical", nullable=False),
+        Column(name="age", type="double", meaning="numeric"),
+    )
+    return TableSchema(name=name, columns=columns)
+
+
+def _rows(n_rows: int) -> Iterator[pa.RecordBatch]:
+    rng = np.random.default_rng(0)
+    age = pa.array(rng.normal(40, 9, n_rows).round(1), mask=rng.random(n_rows) < 0.1)
+    yield pa.RecordBatch.from_pydict({"sex": rng.choice(["f", "m"], n_rows), "age": age})
+
+
+@pytest.fixture
+def balanced(tmp_path: Path) -> Path:
+    folder = tmp_path / "balanced"
+    folder.mkdir()
+    schema = DatasetSchema(kind="tabular", tables=(_table("people"),), target="sex")
+    write_dataset(folder, schema, {"people": _rows(200)})
+    return folder
+
+
+def _train(balanced: Path, tracker: Tracker, name: str, params: DatasetParams) -> Path:
+    model, checkpoints = balanced.with_name(name), balanced.with_name("checkpoints")
+    train(balanced, model, params, "people", checkpoints=checkpoints, tracker=tracker)
+    assert list(checkpoints.iterdir()) == []
+    return model
+
+
+def test_the_same_seed_gives_the_same_bytes(balanced: Path, tracker: Tracker) -> None:
+    places = {}
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        params = dataset_params(seed=seed, train=TRAIN)
+        model = _train(balanced, tracker, name, params)
+        synthetic = balanced.with_name(f"{name}-synthetic")
+        sample(model, synthetic, params)
+        places[name] = (digest(model), digest(synthetic))
+    assert places["one"] == places["again"]
+    assert places["one"][0] != places["other"][0]
+    assert places["one"][1] != places["other"][1]
+
+
+def test_the_model_says_what_it_is(balanced: Path, tracker: Tracker) -> None:
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    content = read_json(model / "model.json")
+    assert sorted(path.name for path in model.iterdir()) == [
+        "encoder.safetensors",
+        "generator.safetensors",
+        "model.json",
+    ]
+    assert (content["generator"], content["kind"]) == ("autoregressive", "tabular")
+    assert content["training"]["rows"] == 200
+    assert content["training"]["epochs"] == 2
+    assert tracker.find_run(digest(model)) is not None
+
+
+def test_as_many_rows_as_wanted(balanced: Path, tracker: Tracker, tmp_path: Path) -> None:
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    schema = DatasetSchema.load(balanced)
+    for rows, expected in ((None, 200), (9_000, 9_000), (1, 1)):
+        params = dataset_params(train=TRAIN, sample={"rows": rows})
+        sample(model, tmp_path / "synthetic", params)
+        assert DatasetSchema.load(tmp_path / "synthetic") == schema
+        assert read_table(tmp_path / "synthetic", "people").num_rows == expected
+
+
+def test_a_chunk_does_not_depend_on_those_before(
+    balanced: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    for rows in (8_192, 9_000):
+        sample(model, tmp_path / str(rows), dataset_params(train=TRAIN, sample={"rows": rows}))
+    few, many = (read_table(tmp_path / str(rows), "people") for rows in (8_192, 9_000))
+    assert many.slice(0, 8_192).equals(few)
+
+
+def test_several_tables_are_refused(tmp_path: Path, tracker: Tracker) -> None:
+    tables = (_table("people"), _table("pets"))
+    schema = DatasetSchema(kind="tabular", tables=tables, target="sex")
+    write_dataset(tmp_path, schema, {"people": _rows(30), "pets": _rows(30)})
+    params = dataset_params(train=TRAIN)
+    with pytest.raises(TrainingError, match="models one table, but d has 2: people, pets"):
+        train(tmp_path, tmp_path / "m", params, "d", checkpoints=tmp_path / "c", tracker=tracker)
+
+
+def test_wrong_settings_are_named(balanced: Path, tracker: Tracker) -> None:
+    params = dataset_params(generator_params={"wings": 2})
+    with pytest.raises(ParamsError, match=r"datasets.people.generator_params(.|\n)*wings: unknown"):
+        _train(balanced, tracker, "model", params)
+    assert not balanced.with_name("model").exists()
+
+
+def test_no_model(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected the file .*model\.json, found none"):
+        sample(tmp_path / "model", tmp_path / "synthetic", dataset_params())
