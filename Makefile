@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 
 VENV := .venv
+# The system's Python, also where our environment is activated.
+PYTHON := $(shell PATH="$$(printf '%s' "$$PATH" | tr : '\n' | grep -vxF '$(CURDIR)/$(VENV)/bin' | paste -sd:)" command -v python3)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
@@ -54,10 +56,10 @@ clean: ## remove the environment; data, releases and .proofmint stay
 # A Debian python3 has no ensurepip, so the environment is made without pip and filled from outside.
 # Where pip is told of a folder of wheels (a CPU build of torch, say), uv is told too.
 $(INSTALLED): requirements.lock pyproject.toml
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version)'
 	@echo "Setting up $(VENV) (once; minutes on a slow line)"
-	@python3 -m venv --clear --without-pip $(VENV)
-	@python3 -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" uv pip install --quiet -r requirements.lock
 	@uv pip install --quiet --no-deps --editable .
 	@touch $@

@@ -39,9 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ProofmintError as error:
         return _fail(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            return _crash(error)
-        return _fail(WorkspaceError(f"cannot write: {error}; free some space or mend the rights"))
+        return _fail_of_the_system(error)
     except Exception as error:
         return _crash(error)
 
@@ -50,6 +48,15 @@ def _fail(error: ProofmintError) -> int:
     print(f"error: {error}", file=sys.stderr)
     _tell_runner(type(error).__name__, str(error), error.retryable)
     return error.exit_code
+
+
+def _fail_of_the_system(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # `proofmint … | head`: the reader has what it wants
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the flush at exit goes there
+        return 0
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        return _fail(WorkspaceError(f"cannot write: {error}; free some space or mend the rights"))
+    return _crash(error)
 
 
 def _crash(error: Exception) -> int:
