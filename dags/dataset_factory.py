@@ -1,6 +1,6 @@
 """One DAG per dataset of params.yaml, with the stages and edges of dvc.yaml."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG, Asset, Param
@@ -38,7 +38,11 @@ def trigger_form(dataset: Dataset) -> dict[str, Param]:
             "Seed", given["seed"], type=["null", "integer"], minimum=0, maximum=2**63 - 1
         ),
         "generator": field(
-            "Generator", given["generator"], type=["null", "string"], enum=[None, *generators]
+            "Generator",
+            given["generator"],
+            type=["null", "string"],
+            enum=[None, *generators],
+            values_display={"null": f"{given['generator']}, as in params.yaml"},
         ),
         "generator_params": field(
             "Settings of the generator",
@@ -102,8 +106,8 @@ def dataset_dag(dataset: Dataset) -> DAG:
         dag_id=dataset.name,
         description=dataset.params["publish"]["title"],
         doc_md=documentation(dataset),
+        # No start date: a DAG that is switched on waits for its next time, instead of running at once.
         schedule=dataset.params["schedule"],
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=4,
         params=trigger_form(dataset),
