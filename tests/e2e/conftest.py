@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,23 @@ from tests.conftest import DemoSource
 from tests.e2e.generators import FORGER
 from tests.projects import copy_project
 
-THRESHOLDS = {
+LENIENT = {
     "breast_cancer": {
-        "trend_error": {"at_most": 15.0},
-        "exact_copies": {"at_most": 0.05},
+        "shape_error": {"at_most": 100.0},
+        "trend_error_real_bins": {"at_most": 12.0},
+        "c2st_auc": {"at_most": 1.0},
+        "utility": {"at_least": 0.0},
+        "coverage": {"at_least": 0.0},
     },
-    "digits": {"class_share_error": {"at_most": 90.0}},
+    "digits": {
+        "frechet_distance": {"at_most": 100.0},
+        "class_share_error": {"at_most": 100.0},
+        "c2st_auc": {"at_most": 1.0},
+        "utility": {"at_least": 0.0},
+        "coverage": {"at_least": 0.0},
+    },
 }
-"""What trainings of a few epochs reach, and forgeries do not."""
+"""Thresholds that trainings of a few epochs reach; those of privacy stay as they are."""
 
 
 @dataclass
@@ -49,9 +58,18 @@ class Project:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def run_dag(self, dataset: str, **settings: Any) -> list[dict[str, Any]]:
-        """Run a DAG in process, as the trigger form would; return what the tasks reported."""
-        return run_dag(self.root, dataset, settings, report=print)
+    def run_dag(
+        self, dataset: str, report: Callable[[str], object] = print, /, **settings: Any
+    ) -> list[dict[str, Any]]:
+        """Run a DAG in process with what the trigger form would hold; return the tasks' reports."""
+        return run_dag(self.root, dataset, settings, report)
+
+    def set_environment(self, patch: pytest.MonkeyPatch) -> None:
+        """What DAGs that this process starts inherit; nothing of the machine's own settings."""
+        for name in ("PROOFMINT_HOME", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        for name, value in self.env.items():
+            patch.setenv(name, value)
 
     def newest(self, dataset: str) -> Version:
         """The newest version, which must exist."""
@@ -103,8 +121,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, demo_sources: DemoSource) 
     """A copy of this project that trains for a moment and knows a forger."""
     root = copy_project(tmp_path_factory.mktemp("project"))
     settings = yaml.safe_load((root / "params.yaml").read_text())
-    for name, thresholds in THRESHOLDS.items():
-        settings["datasets"][name] |= {"train": {"epochs": 2}, "thresholds": thresholds}
+    for name, thresholds in LENIENT.items():
+        settings["datasets"][name]["train"] = {"epochs": 2}
+        settings["datasets"][name]["thresholds"] |= thresholds
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     (root / "tasks/generators/tabular/forger.py").write_text(FORGER)
     pipeline = (root / "dvc.yaml").read_text()
@@ -122,23 +141,16 @@ def project(tmp_path_factory: pytest.TempPathFactory, demo_sources: DemoSource) 
 
 @pytest.fixture
 def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DAGs that this process starts inherit; nothing of the machine's own settings."""
-    _set_environment(project, monkeypatch)
+    """The project's environment, for one test."""
+    project.set_environment(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def first_runs(project: Project) -> dict[str, list[dict[str, Any]]]:
     """Both DAGs run at the same time; what their tasks reported."""
     with pytest.MonkeyPatch.context() as patch:
-        _set_environment(project, patch)
+        project.set_environment(patch)
         embedded_airflow.prepare(project.root)
         with ThreadPoolExecutor(2) as pool:
-            runs = {name: pool.submit(project.run_dag, name) for name in THRESHOLDS}
+            runs = {name: pool.submit(project.run_dag, name) for name in LENIENT}
         return {name: run.result() for name, run in runs.items()}
-
-
-def _set_environment(project: Project, patch: pytest.MonkeyPatch) -> None:
-    for name in ("PROOFMINT_HOME", "MLFLOW_TRACKING_URI"):
-        patch.delenv(name, raising=False)
-    for name, value in project.env.items():
-        patch.setenv(name, value)

@@ -108,7 +108,6 @@ def test_the_list_of_releases_shows_them(project: Project) -> None:
     assert ended.status == 0
     for dataset in DATASETS:
         version = project.newest(dataset)
-        (line,) = [
-            line for line in ended.output.splitlines() if line.split()[:2] == [dataset, "v1"]
-        ]
+        first = [dataset, version.name]
+        (line,) = [line for line in ended.output.splitlines() if line.split()[:2] == first]
         assert version.digest[:12] in line
