@@ -60,6 +60,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; minutes on a slow line)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" uv pip install --quiet -r requirements.lock
+	@UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" uv pip install --quiet --compile-bytecode -r requirements.lock
 	@uv pip install --quiet --no-deps --editable .
 	@touch $@
