@@ -17,6 +17,9 @@ from tasks.encoding.columns.units import is_measurable
 from tasks.errors import DataError
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema, arrow_type
 
+MOMENT_ROWS = 100_000
+"""Rows, evenly spaced, from which moments are taken at most."""
+
 MAX_INDICATORS = 16
 """Tokens of a column up to which each counts in the linear part of what is learned about it."""
 
@@ -46,7 +49,7 @@ class TabularEncoder(Encoder):
         columns: encoders of all columns, in the order of the schema.
         continuous: indices into `columns` of the R columns with a continuous part.
         indicated: indices into `columns` of those with 2 to `MAX_INDICATORS` tokens.
-        moments: (F, F) float64, mean products over the training rows of F features: the normal
+        moments: (F, F) float64, mean products over training rows of F features: the normal
             scores of the R continuous columns (the standard normal quantiles of the ranks; 0 where
             a cell is not continuous), then one indicator for each token of each indicated column.
     """
@@ -185,6 +188,8 @@ def _encoder_class(table: TableSchema, column: Column) -> type[ColumnEncoder]:
 
 def _moments(columns: list[ColumnEncoder], table: pa.Table) -> np.ndarray:
     """Mean products of normal scores and indicators; see `TabularEncoder.moments`."""
+    n_rows = min(table.num_rows, MOMENT_ROWS)
+    table = table.take(pa.array(np.linspace(0, table.num_rows - 1, n_rows).astype(np.int64)))
     scores: list[np.ndarray] = []
     indicators: list[np.ndarray] = []
     for column in columns:
@@ -197,8 +202,10 @@ def _moments(columns: list[ColumnEncoder], table: pa.Table) -> np.ndarray:
             scores.append(np.where(cells.tokens == column.continuous_token, ndtri(ranks), 0.0))
         if is_indicated:
             indicators.extend((cells.tokens == np.arange(column.n_tokens)[:, None]).astype(float))
-    features = np.stack([*scores, *indicators])
-    return np.asarray(features @ features.T / table.num_rows)
+    rows = [*scores, *indicators]
+    features = torch.from_numpy(np.stack(rows) if rows else np.empty((0, table.num_rows)))
+    # By torch, whose number of threads is fixed: another number may change the last bit.
+    return np.asarray((features @ features.T).numpy() / table.num_rows)
 
 
 def _whole(values: pa.ChunkedArray) -> pa.Array:

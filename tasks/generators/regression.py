@@ -77,7 +77,8 @@ def solve_in_sequence(
         before = np.flatnonzero(places < places[feature])
         square = moments[np.ix_(before, before)] + (ridge + 1e-9) * np.eye(len(before))
         product = moments[before, feature]
-        solved = np.linalg.solve(square, product)
+        # By torch, whose number of threads is fixed: another number may change the last bit.
+        solved = torch.linalg.solve(torch.from_numpy(square), torch.from_numpy(product)).numpy()
         weights[r, before] = solved
         own = max(moments[feature, feature], 1e-12)
         left = own - 2 * solved @ product + solved @ moments[np.ix_(before, before)] @ solved

@@ -130,7 +130,7 @@ def as_texts(values: pa.Array) -> list[str]:
 
 def from_texts(texts: list[str], kind: pa.DataType) -> pa.Array:
     """Values of an Arrow type from the texts that `as_texts` gave."""
-    return pa.array(texts, pa.string()).cast(kind)
+    return pa.array(texts, pa.string()).cast(kind) if texts else pa.array([], kind)
 
 
 def _has_text_form(kind: pa.DataType) -> bool:

@@ -37,8 +37,10 @@ from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import (
     BlockMaskedNetwork,
     MixtureHead,
+    choose,
     gaussian_log_density,
     sample_gaussian,
+    stratified,
 )
 from tasks.generators.regression import SequentialRegression
 from tasks.params import Record
@@ -163,7 +165,7 @@ class Autoregressive(DataGenerator):
             parts = []
             if self.n_tokens[j] > 1:
                 shares = self.token_heads[str(j)](h).softmax(dim=1)
-                drawn = torch.multinomial(shares, 1, generator=rng)[:, 0]
+                drawn = choose(shares, stratified(n, rng))
                 tokens[:, j] = held[j][0] if j in held else drawn
                 parts.append(self.embedding(tokens[:, j] + self.token_offsets[j]))
             if j in self.continuous:

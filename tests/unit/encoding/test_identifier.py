@@ -25,7 +25,7 @@ def _made(values: pa.Array, n: int, first_row: int = 0) -> list[object]:
         (pa.array([901, 17]), [1, 2, 3]),
         (pa.array([901.0, 17.0]), [1.0, 2.0, 3.0]),
         (pa.array(["C-00417", "C-93025"]), ["C-00001", "C-00002", "C-00003"]),
-        (pa.array(["aa", "zb", "cc", "xyz"]), ["ab", "ac", "ad"]),
+        (pa.array(["gq", "zb", "kc", "xyz"]), ["ab", "ac", "ad"]),
         (pa.array([None, ""], pa.string()), ["1", "2", "3"]),
     ],
 )
@@ -34,7 +34,7 @@ def test_they_count_in_the_pattern_of_the_column(values: pa.Array, made: list[ob
 
 
 def test_uuids_keep_their_form() -> None:
-    values = pa.array([f"{i:08x}-{7 * i:04x}" for i in range(0, 60_000, 13)])
+    values = pa.array([f"{0x1357BD * i:08x}-{7 * i:04x}" for i in range(900)])
     assert _made(values, 1) == ["00000000-0001"]
 
 

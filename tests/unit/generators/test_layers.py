@@ -11,8 +11,10 @@ from tasks.generators.layers import (
     Mixture,
     MixtureHead,
     ResidualBlock,
+    choose,
     gaussian_log_density,
     sample_gaussian,
+    stratified,
 )
 
 
@@ -79,3 +81,16 @@ def test_a_mixture_head_gives_its_blocks_one_by_one() -> None:
 
 def test_a_residual_block_keeps_the_shape() -> None:
     assert ResidualBlock(16, dropout=0.1)(torch.randn(2, 16, 5, 3)).shape == (2, 16, 5, 3)
+
+
+def test_stratified_numbers_fill_every_interval_once() -> None:
+    drawn = stratified(1_000, torch.Generator().manual_seed(0))
+    assert torch.equal((drawn * 1_000).long().sort().values, torch.arange(1_000))
+    assert not torch.equal(drawn, drawn.sort().values)
+
+
+def test_choices_by_their_shares() -> None:
+    shares = torch.tensor([[0.2, 0.5, 0.3]]).expand(4, 3)
+    assert choose(shares, torch.tensor([0.1, 0.3, 0.69, 0.99])).tolist() == [0, 1, 1, 2]
+    every = choose(shares[:1].expand(1_000, 3), stratified(1_000, torch.Generator()))
+    assert torch.bincount(every).tolist() == pytest.approx([200, 500, 300], abs=1)
