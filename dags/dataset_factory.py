@@ -6,12 +6,13 @@ from pathlib import Path
 from airflow.sdk import DAG, Asset, Param
 from proofmint_operators import (
     CloseWorktreeOperator,
+    ExplainOperator,
     OpenWorktreeOperator,
     ReleaseOperator,
     StageOperator,
 )
 
-from tasks.pipeline import Dataset, Stage, load
+from tasks.pipeline import Dataset, PipelineError, Stage, load_each
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -78,7 +79,7 @@ def documentation(dataset: Dataset) -> str:
     about = dataset.params["publish"]
     rows = "\n".join(f"| `{stage.name}` | {stage.description} |" for stage in dataset.stages)
     return (
-        f"## {about['title']}\n\n{about['description']}\n\n"
+        f"## {about.get('title', dataset.name)}\n\n{about.get('description', '')}\n\n"
         f"The same as `dvc repro publish@{dataset.name}`: a stage whose inputs did not change is"
         " taken from the cache. A gate that refuses ends the run; nothing is released then.\n\n"
         f"| stage | what it does |\n|---|---|\n{rows}\n"
@@ -104,10 +105,10 @@ def dataset_dag(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     with DAG(
         dag_id=dataset.name,
-        description=dataset.params["publish"]["title"],
+        description=dataset.params["publish"].get("title"),
         doc_md=documentation(dataset),
         # No start date: a DAG that is switched on waits for its next time, instead of running at once.
-        schedule=dataset.params["schedule"],
+        schedule=dataset.params.get("schedule"),
         catchup=False,
         max_active_runs=4,
         params=trigger_form(dataset),
@@ -149,5 +150,20 @@ def dataset_dag(dataset: Dataset) -> DAG:
     return dag
 
 
-for _dataset in load(PROJECT).values():
-    globals()[_dataset.name] = dataset_dag(_dataset)
+def broken_dag(name: str, fault: PipelineError) -> DAG:
+    """Stands for a dataset whose entry is wrong, so that the fault is seen where people look."""
+    with DAG(
+        dag_id=name,
+        schedule=None,
+        description=str(fault),
+        doc_md=f"## Not ready\n\n{fault}\n",
+        tags={"proofmint", "broken"},
+    ) as dag:
+        ExplainOperator(task_id="explain", fault=str(fault))
+    return dag
+
+
+for _name, _found in load_each(PROJECT).items():
+    globals()[_name] = (
+        broken_dag(_name, _found) if isinstance(_found, PipelineError) else dataset_dag(_found)
+    )

@@ -197,6 +197,18 @@ class CloseWorktreeOperator(_DatasetOperator):
         close_worktree(Path(self.project), self.dataset, context["run_id"])
 
 
+class ExplainOperator(BaseOperator):
+    """Fail with a message: the one task of a dataset whose entry in params.yaml is wrong."""
+
+    def __init__(self, *, fault: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.fault = fault
+
+    def execute(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Never succeeds."""
+        raise AirflowFailException(self.fault)
+
+
 def _environment() -> dict[str, str]:
     """What a stage inherits; Airflow's own settings hold passwords that are not its business."""
     from tasks.workspace import stage_environment

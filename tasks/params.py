@@ -59,7 +59,7 @@ class SplitParams(Record):
 
 
 class BalanceParams(Record):
-    method: Literal["none", "oversample", "undersample"] = Field(
+    method: Literal["none", "undersample"] = Field(
         default="none", description="how to even out the target's values before training"
     )
 
@@ -103,13 +103,21 @@ class EvaluateParams(Record):
 class Threshold(Record):
     """When a metric passes. Either bound may be absolute, relative to the reference, or both."""
 
-    at_most: float | None = Field(default=None, description="the value may not be larger")
-    at_least: float | None = Field(default=None, description="the value may not be smaller")
+    at_most: float | None = Field(
+        default=None, allow_inf_nan=False, description="the value may not be larger"
+    )
+    at_least: float | None = Field(
+        default=None, allow_inf_nan=False, description="the value may not be smaller"
+    )
     at_most_reference_plus: float | None = Field(
-        default=None, description="the value may exceed the real holdout's by so much"
+        default=None,
+        allow_inf_nan=False,
+        description="the value may exceed the real holdout's by so much",
     )
     at_least_reference_minus: float | None = Field(
-        default=None, description="the value may fall short of the real holdout's by so much"
+        default=None,
+        allow_inf_nan=False,
+        description="the value may fall short of the real holdout's by so much",
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,17 @@ import yaml
 PIPELINE_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
 
+_FORM = {
+    "kind": str,
+    "generator": str,
+    "seed": int,
+    "source": dict,
+    "generator_params": dict,
+    "train": dict,
+    "sample": dict,
+    "publish": dict,
+}
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
@@ -68,14 +79,44 @@ def load(root: Path) -> dict[str, Dataset]:
     Raises:
         PipelineError: a file is missing, is not YAML or has another form than expected.
     """
+    datasets = {}
+    for name, found in load_each(root).items():
+        if isinstance(found, PipelineError):
+            raise found
+        datasets[name] = found
+    return datasets
+
+
+def load_each(root: Path) -> dict[str, "Dataset | PipelineError"]:
+    """As `load`, but a dataset whose entry is wrong does not stop the others: its error is told.
+
+    Raises:
+        PipelineError: dvc.yaml is wrong, or params.yaml as a whole.
+    """
     entries = _read(root / PARAMS_FILE).get("datasets")
     templates = _read(root / PIPELINE_FILE).get("stages")
     if not isinstance(entries, dict) or not isinstance(templates, dict):
         raise PipelineError(f"expected datasets: in {PARAMS_FILE} and stages: in {PIPELINE_FILE}")
-    return {
-        name: Dataset(name, entry, tuple(_stages(templates, name, entry)))
-        for name, entry in entries.items()
-    }
+    return {name: _dataset(templates, name, entry) for name, entry in entries.items()}
+
+
+def _dataset(templates: Mapping[str, Any], name: str, entry: Any) -> "Dataset | PipelineError":
+    try:
+        _check_form(name, entry)
+        return Dataset(name, entry, tuple(_stages(templates, name, entry)))
+    except PipelineError as error:
+        return error
+
+
+def _check_form(name: str, entry: Any) -> None:
+    """That what DAG files read is there; tasks/params.py checks the rest, when a run starts."""
+    for section, kind in _FORM.items():
+        found = entry.get(section) if isinstance(entry, dict) else None
+        if not isinstance(found, kind):
+            raise PipelineError(
+                f"datasets.{name}.{section} in {PARAMS_FILE}: expected a {kind.__name__},"
+                f" found {found!r}; `proofmint check {name}` tells more"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -89,7 +89,13 @@ def project_of(root: Path) -> Path:
     Raises:
         WorkspaceError: `root` is not in a git repository.
     """
-    common = git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    try:
+        common = git(root, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    except WorkspaceError as error:
+        raise WorkspaceError(
+            f"expected {root} to be in a git repository (a clone of the project, or a folder after"
+            f" `git init`), but: {error}"
+        ) from error
     return Path(common).parent
 
 

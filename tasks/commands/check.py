@@ -5,6 +5,8 @@ from typing import get_args
 
 from tasks import registry
 from tasks.errors import ParamsError
+from tasks.evaluation.base import metrics_of
+from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
@@ -21,13 +23,19 @@ def check(root: Path, dataset: str) -> int:
     Raises:
         ParamsError: with the path of each wrong key, what was expected and what was found.
     """
+    check_settings(root, dataset)
+    print("ok")
+    return 0
+
+
+def check_settings(root: Path, dataset: str) -> None:
+    """What `check` does, without a word where all is well."""
     params = load_dataset(root / PARAMS_FILE, dataset)
     where = f"datasets.{dataset}"
     _check_source(params, where, project_of(root))
     _check_generator(params, where)
+    _check_metrics(params, where)
     _check_suites(root, dataset)
-    print("ok")
-    return 0
 
 
 def _check_name(package: str, name: str, where: str) -> None:
@@ -48,6 +56,29 @@ def _check_generator(params: DatasetParams, where: str) -> None:
     _check_name(f"tasks.generators.{params.kind}", params.generator, f"{where}.generator")
     cls = generator_class(params.kind, params.generator)
     generator_params(cls, params.generator_params, f"{where}.generator_params")
+
+
+def _check_metrics(params: DatasetParams, where: str) -> None:
+    """A misspelt metric would be found out after the training only."""
+    known = metrics_of(params.kind)
+    asked = params.evaluate.metrics
+    measured = known if asked is None else [name for name in known if name in asked]
+    for place, names, choices in (
+        ("evaluate.metrics", asked or [], known),
+        ("thresholds", params.thresholds, measured),
+    ):
+        if unknown := [name for name in names if name not in choices]:
+            raise ParamsError(
+                f"{where}.{place}: expected names among {', '.join(choices)}; found {unknown}"
+            )
+    for family in get_args(Family):
+        names = [name for name in measured if known[name].family == family]
+        needed = family != "utility" or params.target is not None
+        if needed and params.thresholds.keys().isdisjoint(names):
+            raise ParamsError(
+                f"{where}.thresholds: a release needs a threshold for {family}; add one of:"
+                f" {', '.join(names) or 'none, as evaluate.metrics leaves them all out'}"
+            )
 
 
 def _check_suites(root: Path, dataset: str) -> None:

@@ -8,6 +8,7 @@ command again does whatever an interrupted one had not reached.
 import configparser
 import datetime
 import json
+import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from tasks import versions
 from tasks.errors import GateRefused, ProofmintError, VerificationError, WorkspaceError
 from tasks.metrics import read_measurements
 from tasks.pipeline import PARAMS_FILE, load
-from tasks.publishing.attestation import VERDICT_EVIDENCE, ReleaseFacts, attest, signing_key
+from tasks.publishing.attestation import (
+    VERDICT_EVIDENCE,
+    ReleaseFacts,
+    attest,
+    fingerprint,
+    signing_key,
+)
 from tasks.publishing.evidence import EVIDENCE_FOLDER
 from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.publishing.verification import verify_release
@@ -27,6 +34,8 @@ from tasks.tracking import Tracker, open_tracker
 from tasks.versions import LOCK_FILE, Version
 from tasks.workspace import Layout, dvc, git, locked, project_of, state_of
 from tasks.worktrees import narrow, uncommitted
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         mlflow_run=run_id,
     )
-    files = {f"releases/{dataset}.attestation.json": _attest(at, facts)}
+    files = {f"releases/{dataset}.attestation.json": _attest(at, facts, newest)}
     version = Version(
         dataset=dataset,
         number=number,
@@ -163,10 +172,21 @@ def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str
     return version
 
 
-def _attest(at: Layout, facts: ReleaseFacts) -> str:
+def _attest(at: Layout, facts: ReleaseFacts, newest: Version | None) -> str:
     """The text of the attestation of the release that stands in the run's root."""
     out = outcome_file(at.root, at.dataset).with_suffix(".attestation")
-    attest(at.release, out, facts, signing_key(state_of(project_of(at.root))))
+    key = signing_key(state_of(project_of(at.root)))
+    if newest is not None:
+        path = f"releases/{at.dataset}.attestation.json"
+        envelope = json.loads(versions.read_at(at.root, newest.commit, path))
+        before, now = envelope["signatures"][0]["keyid"], fingerprint(key.public_key())
+        if before != now:
+            _log.warning(
+                "%s is signed by another key than %s was: %s, before it was %s; tell those who"
+                " verify your releases, or put the old key back and release anew",
+                *(facts.version, newest.name, now, before),
+            )
+    attest(at.release, out, facts, key)
     return out.read_text(encoding="ascii")
 
 

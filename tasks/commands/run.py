@@ -10,10 +10,11 @@ from typing import Any
 
 from tasks import errors
 from tasks.commands import embedded_airflow
+from tasks.commands.check import check_settings
 from tasks.commands.release import check_committed, release
 from tasks.errors import ParamsError, ProofmintError
 from tasks.pipeline import PipelineError, load
-from tasks.workspace import stage_environment
+from tasks.workspace import locked, stage_environment, state_of
 
 
 def run(project: Path, dataset: str, *, airflow: bool) -> int:
@@ -36,9 +37,11 @@ def run(project: Path, dataset: str, *, airflow: bool) -> int:
     if airflow:
         run_dag(project, dataset, report=print)
         return 0
+    check_settings(project, dataset)
     check_committed(project, dataset)
-    _repro(project, [stage.address for stage in datasets[dataset].stages])
-    return release(project, dataset)
+    with locked(state_of(project) / "locks" / f"run-{dataset}"):
+        _repro(project, [stage.address for stage in datasets[dataset].stages])
+        return release(project, dataset)
 
 
 def run_dag(
@@ -101,6 +104,7 @@ def _repro(project: Path, addresses: list[str]) -> None:
             check=False,
         )
         if fault.exists():
-            raise fault_of(json.loads(fault.read_text(encoding="utf-8")))
+            told = json.loads(fault.read_text(encoding="utf-8"))
+            raise fault_of({**told, "message": "the pipeline stopped; the reason is above"})
     if done.returncode != 0:
         raise ProofmintError("`dvc repro` failed; what it says is above")

@@ -8,7 +8,7 @@ from tasks.evaluation.comparison import MISSING, Comparison
 from tasks.schema import Column
 
 MIN_ROWS = 5
-"""Training rows that a category must have to be named."""
+"""Real rows that a category must have to be named, and a bin to be drawn."""
 
 MAX_CATEGORIES = 30
 
@@ -57,10 +57,16 @@ def _heading(column: Column, error: float) -> dict[str, Any]:
 
 
 def _histogram(values: list[np.ndarray], *, dates: bool) -> dict[str, Any]:
-    """Shares of all rows by bin, the outer bins open, and the shares that are missing."""
+    """Shares of all rows by bin, the outer bins open, and the shares that are missing.
+
+    Bins of fewer than `MIN_ROWS` real rows are drawn empty.
+    """
     edges = nice_edges(values[0])
+    counts = [np.bincount(_bin(one, edges), minlength=len(edges) - 1) for one in values]
+    for real_count in counts[:2]:
+        real_count[real_count < MIN_ROWS] = 0
     real, holdout, synthetic = (
-        shares(np.bincount(_bin(one, edges), minlength=len(edges) - 1), len(one)) for one in values
+        shares(count, len(one)) for count, one in zip(counts, values, strict=True)
     )
     plot: dict[str, Any] = {"edges": edges.tolist()}
     if dates:

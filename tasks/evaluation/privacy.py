@@ -109,6 +109,39 @@ def near_copies(comparison: Comparison) -> Outcome:
     return Outcome(value, reference, intervals.of_share(value, len(synthetic)))
 
 
+@metric(
+    label="Copies with a little noise (share)",
+    family="privacy",
+    goal="lower",
+    kinds=("tabular", "image"),
+    explanation=(
+        "Share of the synthetic rows closer to a training row, without being equal, than any"
+        " holdout row is."
+    ),
+    source=(
+        "smallest distance to the closest record, Platzer and Reutterer 2021,"
+        " doi:10.3389/fdata.2021.679939"
+    ),
+)
+def noisy_copies(comparison: Comparison) -> Outcome:
+    """An honest generator has one in (holdout rows + 1) or so; the reference is 0 by definition.
+
+    Differs: a share of rows, in place of the smallest distance itself, which one row decides.
+    """
+    _need_holdout(comparison)
+    rng = comparison.rng("noisy_copies")
+    train = points(comparison, comparison.train).sample(MAX_REFERENCES, rng)
+    synthetic, holdout = (
+        nearest(points(comparison, rows.sample(MAX_QUERIES, rng)), train)[:, 0]
+        for rows in (comparison.synthetic, comparison.holdout)
+    )
+    unequal = holdout[holdout > 0]
+    if len(unequal) == 0:
+        raise NotApplicable("every holdout row equals a training row")
+    value = float(((synthetic > 0) & (synthetic < unequal.min())).mean())
+    return Outcome(value, 0.0, intervals.of_share(value, len(synthetic)))
+
+
 def points(comparison: Comparison, rows: Rows) -> Points:
     """Rows of a comparison where distances mean something; of images the label does not count."""
     if comparison.kind == "image":

@@ -250,9 +250,9 @@ def _responsible_ai(evidence: Evidence) -> dict[str, Any]:
             if r.measurement.value is not None
         ],
         "rai:personalSensitiveInformation": [
-            f"The columns {', '.join(personal)} are modelled on personal data; no value is real."
+            f"The columns {', '.join(personal)} are declared personal; they are modelled, not copied."
             if personal
-            else "No column is declared personal."
+            else "It was not assessed which columns are personal."
         ],
     }
 

@@ -1,30 +1,21 @@
-"""How often each training row is used, so that the classes are of one size."""
-
-from typing import Literal
+"""Which training rows are kept, so that the classes are of one size."""
 
 import numpy as np
 
-Method = Literal["none", "oversample", "undersample"]
 
+def undersample(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Leave rows of the larger classes out until each is as small as the smallest.
 
-def repeats(classes: np.ndarray, method: Method, rng: np.random.Generator) -> np.ndarray:
-    """How many times each row is taken.
-
-    `oversample` repeats rows of the smaller classes, each as often as any other of its class up to
-    one; `undersample` leaves rows of the larger classes out.
+    There is no oversampling: a repeated row looks common to what protects rare values, and stands
+    on both sides of the validation split, so a generator would learn it by heart unseen.
 
     Shape:
         classes: (N,) integers from 0, the class of each row.
-        returns: (N,) integers from 0.
+        returns: (N,) bool, whether the row is kept.
     """
-    counts = np.ones(len(classes), dtype=np.int64)
+    kept = np.zeros(len(classes), dtype=bool)
     sizes = np.bincount(classes)
-    sizes = sizes[sizes > 0]
-    if method == "none" or len(sizes) == 0:
-        return counts
-    goal = int(sizes.max() if method == "oversample" else sizes.min())
-    for label in np.unique(classes):
+    for label in np.flatnonzero(sizes):
         members = rng.permutation(np.flatnonzero(classes == label))
-        counts[members] = goal // len(members)
-        counts[members[: goal % len(members)]] += 1
-    return counts
+        kept[members[: sizes[sizes > 0].min()]] = True
+    return kept

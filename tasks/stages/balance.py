@@ -11,7 +11,7 @@ from tasks.errors import DataError
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
 from tasks.seeding import rng_for
-from tasks.splits.balancing import repeats
+from tasks.splits.balancing import undersample
 from tasks.splits.holdout import classes_of
 from tasks.storage import (
     count_rows,
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def balance(split: Path, out: Path, params: DatasetParams) -> None:
-    """Repeat or leave out training rows until the classes of the target are of one size.
+    """Leave out training rows until the classes of the target are of one size.
 
     Reads:
         split: the dataset `train` in it.
@@ -42,14 +42,14 @@ def balance(split: Path, out: Path, params: DatasetParams) -> None:
     table = schema.main.name
     n_before = count_rows(train, table)
     method = params.balance.method
-    classes = np.zeros(n_before, dtype=np.int64)
-    if method != "none":
-        classes = classes_of(read_table(train, table, [_target(schema, method)])[0])
-    counts = repeats(classes, method, rng_for(params.seed, "balance"))
+    kept = np.ones(n_before, dtype=bool)
+    if method == "undersample":
+        classes, *_ = classes_of(read_table(train, table, [_target(schema, method)]))
+        kept = undersample(classes, rng_for(params.seed, "balance"))
     with new_folder(out) as draft:
-        batches = _repeated(read_batches(train, table), counts)
+        batches = _kept(read_batches(train, table), kept)
         n_rows = write_dataset(draft, schema, {table: batches})[table]
-        left_out = int(np.count_nonzero(counts == 0))
+        left_out = int(np.count_nonzero(~kept))
         report = {"method": method, "rows": n_rows, "rows_before": n_before, "left_out": left_out}
         write_json(draft / "report.json", report)
     logger.info("%s: %s rows after %s", table, f"{n_rows:,}", method)
@@ -67,9 +67,8 @@ def _target(schema: DatasetSchema, method: str) -> str:
     return schema.target
 
 
-def _repeated(batches: Iterator[pa.RecordBatch], counts: np.ndarray) -> Iterator[pa.RecordBatch]:
+def _kept(batches: Iterator[pa.RecordBatch], kept: np.ndarray) -> Iterator[pa.RecordBatch]:
     start = 0
     for batch in batches:
-        times = counts[start : start + batch.num_rows]
-        yield batch.take(pa.array(np.repeat(np.arange(batch.num_rows), times)))
+        yield batch.filter(pa.array(kept[start : start + batch.num_rows]))
         start += batch.num_rows

@@ -54,7 +54,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run(["git", *command], cwd=root, check=True)
     rng = np.random.default_rng(0)
-    n = 10_000
+    n = 40_000
     group = rng.choice(["a", "b", "c"], n)
     x = rng.normal(size=n) + 2 * (group == "a")
     rows = {"group": group, "x": x, "y": 2 * x + rng.normal(size=n), "k": rng.integers(0, 9, n)}

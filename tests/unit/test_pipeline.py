@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.pipeline import PipelineError, load
+from tasks.pipeline import Dataset, PipelineError, load, load_each
 
-PARAMS = "datasets:\n  a: {kind: tabular, source: {type: sql}}\n"
+FORM = "generator: g, seed: 0, generator_params: {}, train: {}, sample: {}, publish: {}"
+PARAMS = f"datasets:\n  a: {{kind: tabular, source: {{type: sql}}, {FORM}}}\n"
 STAGES = """
 stages:
   first:
@@ -52,7 +53,9 @@ def test_a_part_of_an_output_makes_an_edge(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stages", "params", "message"),
     [
-        (STAGES, "datasets:\n  a: {kind: tabular}\n", r"\$\{item.source.type\} is not in"),
+        (STAGES, PARAMS.replace("type: sql", ""), r"\$\{item.source.type\} is not in"),
+        (STAGES, PARAMS.replace("train: {}, ", ""), r"datasets\.a\.train .* expected a dict"),
+        (STAGES, "datasets:\n  a:\n", r"datasets\.a\.kind .* expected a str, found None"),
         (STAGES, "datasets: [a]\n", "expected datasets:"),
         (STAGES, ": : :", "cannot read"),
         (STAGES, "just text", "to be a mapping, found str"),
@@ -65,6 +68,12 @@ def test_what_cannot_be_read_is_named(
 ) -> None:
     with pytest.raises(PipelineError, match=message):
         load(project(tmp_path, stages, params))
+
+
+def test_a_wrong_entry_does_not_stop_the_others(tmp_path: Path) -> None:
+    found = load_each(project(tmp_path, params=PARAMS + "  b: {kind: 7}\n"))
+    assert isinstance(found["a"], Dataset)
+    assert "datasets.b.kind" in str(found["b"])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

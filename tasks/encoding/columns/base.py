@@ -10,6 +10,10 @@ import pyarrow as pa
 
 from tasks.schema import Column
 
+COMMON_ROWS = 5
+"""Rows that a value must fill before it may be published as such: the usual rule of statistical
+disclosure control, whatever the size of the table."""
+
 
 @dataclass(frozen=True)
 class EncodedColumn:
@@ -69,12 +73,3 @@ class ColumnEncoder(ABC):
         cls, column: Column, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
         """The encoder whose `state()` this is."""
-
-
-def common_rows(n_rows: int) -> int:
-    """Rows that a value must fill before it may be published as such.
-
-    Five, as the usual rule of statistical disclosure control has it; fewer in tables below 500
-    rows, where five would suppress most values, and never fewer than two.
-    """
-    return max(2, min(5, n_rows // 100))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.encoding.columns.base import ColumnEncoder, EncodedColumn, common_rows
+from tasks.encoding.columns.base import COMMON_ROWS, ColumnEncoder, EncodedColumn
 from tasks.errors import DataError
 from tasks.schema import Column, arrow_type
 
@@ -21,10 +21,11 @@ SUPPRESSED = "(suppressed)"
 class CategoricalEncoder(ColumnEncoder):
     """A token a value, one for all rare values, one for a missing value.
 
-    Lost: a value that fills fewer rows than `common_rows`, or is not among the `MAX_CATEGORIES`
+    Lost: a value that fills fewer rows than `COMMON_ROWS`, or is not among the `MAX_CATEGORIES`
     commonest, is never published: `decode` draws one of the other values by their frequency
     instead, or writes `SUPPRESSED` (texts) or a missing value where no value is common. So
-    nobody's name gets out of a column of names, and free text without a generator of its own
+    no value of a column of names that differ gets out (one that fills enough rows does: drop a
+    column that tells persons apart, in `clean`), and free text without a generator of its own
     comes out empty of content. Both booleans are always kept. A value that was not seen in `fit`
     is encoded as rare, or as the commonest value if there was no rare one.
 
@@ -55,7 +56,7 @@ class CategoricalEncoder(ColumnEncoder):
         counts = counted.field("counts").to_numpy()
         texts = as_texts(counted.field("values"))
         order = sorted(range(len(texts)), key=lambda i: (-counts[i], texts[i]))[:MAX_CATEGORIES]
-        minimum = 1 if pa.types.is_boolean(values.type) else common_rows(len(values))
+        minimum = 1 if pa.types.is_boolean(values.type) else COMMON_ROWS
         kept = np.array([i for i in order if counts[i] >= minimum], dtype=np.int64)
         return cls(
             column,

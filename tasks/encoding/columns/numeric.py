@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.encoding.columns.base import ColumnEncoder, EncodedColumn, common_rows
+from tasks.encoding.columns.base import COMMON_ROWS, ColumnEncoder, EncodedColumn
 from tasks.encoding.columns.units import Units
 from tasks.schema import Column, arrow_type
 
@@ -36,7 +36,7 @@ class NumericEncoder(ColumnEncoder):
         column: its decimals, whole days ... Integers and times stay exact up to 64 bits where they
         are tokens, and are exact to 2^53 steps from the smallest one where they are interpolated.
       - A continuous part of a few stray values is left out: they become the nearest token.
-      - The outermost `common_rows` values at either end of a continuous part are spread evenly
+      - The outermost `COMMON_ROWS` values at either end of a continuous part are spread evenly
         over the range that they span. So the extreme bounds what is published, but comes out itself
         only by chance or by rounding.
       - Infinite values and not-a-numbers count as missing; a column that may not be missing gets
@@ -77,7 +77,7 @@ class NumericEncoder(ColumnEncoder):
         keys, counts = np.unique(units.keys(present), return_counts=True)
         is_token = _are_tokens(counts, len(values))
         levels = knots = np.empty(0)
-        n_rest, n_hidden = counts[~is_token].sum(), common_rows(len(values))
+        n_rest, n_hidden = counts[~is_token].sum(), COMMON_ROWS
         if n_rest >= 2 * n_hidden or (n_rest and not is_token.any()):
             continuous = keys[~is_token].astype(np.float64)
             spread = _spread(continuous, counts[~is_token], 0.5 if units.whole else 0.0)
@@ -174,7 +174,7 @@ def _is_present(values: pa.Array) -> pa.Array:
 
 def _are_tokens(counts: np.ndarray, n_rows: int) -> np.ndarray:
     """Which distinct values are tokens, from the rows that each fills."""
-    common = counts >= common_rows(n_rows)
+    common = counts >= COMMON_ROWS
     if len(counts) <= MAX_DISCRETE and counts[common].sum() >= DISCRETE_COVERAGE * counts.sum():
         return common
     return counts >= max(SPIKE_FRACTION * n_rows, 5)

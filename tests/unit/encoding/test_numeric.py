@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.encoding.columns.base import common_rows
 from tasks.encoding.columns.numeric import NumericEncoder
 from tasks.schema import Column
 
@@ -27,11 +26,6 @@ def _back(encoder: NumericEncoder, values: pa.Array) -> pa.Array:
     if cells.rank_low is not None and cells.rank_high is not None:
         ranks = (cells.rank_low + cells.rank_high) / 2
     return encoder.decode(cells.tokens, ranks, RNG, 0)
-
-
-@pytest.mark.parametrize(("n", "common"), [(10, 2), (300, 3), (499, 4), (500, 5), (10**6, 5)])
-def test_common_rows(n: int, common: int) -> None:
-    assert common_rows(n) == common
 
 
 def test_few_values_are_tokens() -> None:

@@ -75,19 +75,32 @@ def test_thresholds(measurement, bounds, expected):
     assert judged(measurement, **bounds) == expected
 
 
-def test_a_family_that_nobody_judges_is_refused():
-    measurements = [
-        metric(1.0),
-        metric(0.5, name="dcr_share", family="privacy"),
-        metric(0.0, name="exact_copies", family="privacy"),
-        metric(None, name="utility", family="utility", not_applicable="there is no target"),
-    ]
-    (fidelity, privacy) = check_thresholds(measurements, {"m": Threshold(at_most=2.0)})
-    assert fidelity.passed
-    assert (privacy.passed, privacy.target) == (False, "privacy")
-    assert privacy.description == "a threshold for one of: dcr_share, exact_copies"
-    one = {"m": Threshold(at_most=2.0), "dcr_share": Threshold(at_most=0.6)}
-    assert all(check.passed for check in check_thresholds(measurements, one))
+def families(thresholds: dict[str, Threshold], *left_out: str, **changed) -> list[str]:
+    """The families refused where all four were measured, but for those that are left out."""
+    given = {
+        "m": metric(1.0),
+        "utility": metric(0.9, name="utility", family="utility"),
+        "coverage": metric(0.9, name="coverage", family="diversity"),
+        "dcr_share": metric(0.5, name="dcr_share", family="privacy"),
+    } | changed
+    kept = [m for name, m in given.items() if name not in left_out]
+    return [check.target for check in check_thresholds(kept, thresholds) if not check.passed]
+
+
+def test_every_family_needs_a_threshold_that_was_measured():
+    any_value = Threshold(at_most=2.0)
+    every = dict.fromkeys(["m", "utility", "coverage", "dcr_share"], any_value)
+    assert families(every) == []
+    assert families({"m": any_value}) == ["utility", "diversity", "privacy"]
+    without = {name: t for name, t in every.items() if name != "dcr_share"}
+    assert families(without, "dcr_share") == ["privacy"]
+
+
+def test_utility_may_not_apply_but_must_have_been_asked_for():
+    every = dict.fromkeys(["m", "coverage", "dcr_share"], Threshold(at_most=2.0))
+    none = metric(None, name="utility", family="utility", not_applicable="there is no target")
+    assert families(every, utility=none) == []
+    assert families(every, "utility") == ["utility"]
 
 
 def test_the_table_of_metrics_has_the_bounds_of_the_thresholds():
