@@ -87,6 +87,21 @@ def load(root: Path) -> dict[str, Dataset]:
     return datasets
 
 
+def load_dataset(root: Path, name: str) -> Dataset:
+    """One dataset; a wrong entry of another one is not looked at.
+
+    Raises:
+        PipelineError: there is no such dataset, or its entry is wrong.
+    """
+    found = load_each(root)
+    if name not in found:
+        raise PipelineError(f"no dataset {name!r} in {PARAMS_FILE}; it has: {', '.join(found)}")
+    dataset = found[name]
+    if isinstance(dataset, PipelineError):
+        raise dataset
+    return dataset
+
+
 def load_each(root: Path) -> dict[str, "Dataset | PipelineError"]:
     """As `load`, but a dataset whose entry is wrong does not stop the others: its error is told.
 

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.errors import ParamsError, WorkspaceError
-from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load
+from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load_dataset
 from tasks.workspace import dvc, git, locked, state_of
 
 LOCK_FILE = "dvc.lock"
@@ -92,7 +92,7 @@ def close_worktree(project: Path, dataset: str, run_id: str) -> None:
 
 def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
     """Files that decide what the stages of a dataset do and that differ from the commit."""
-    stages = load(root)[dataset].stages
+    stages = load_dataset(root, dataset).stages
     paths = {PIPELINE_FILE, PARAMS_FILE, "tasks", *(dep for stage in stages for dep in stage.deps)}
     listing = git(
         root,

@@ -17,7 +17,7 @@ from pathlib import Path
 from tasks import versions
 from tasks.errors import GateRefused, ProofmintError, VerificationError, WorkspaceError
 from tasks.metrics import read_measurements
-from tasks.pipeline import PARAMS_FILE, load
+from tasks.pipeline import PARAMS_FILE, load_dataset
 from tasks.publishing.attestation import (
     VERDICT_EVIDENCE,
     ReleaseFacts,
@@ -119,7 +119,7 @@ def check_committed(root: Path, dataset: str) -> None:
 
 
 def _check_up_to_date(root: Path, dataset: str) -> None:
-    stages = load(root)[dataset].stages
+    stages = load_dataset(root, dataset).stages
     status = json.loads(dvc(root, "status", "--json", *(stage.address for stage in stages)))
     always = {stage.address for stage in stages if stage.always_changed}
     stale = {

@@ -13,7 +13,7 @@ from tasks.commands import embedded_airflow
 from tasks.commands.check import check_settings
 from tasks.commands.release import check_committed, release
 from tasks.errors import ParamsError, ProofmintError
-from tasks.pipeline import PipelineError, load
+from tasks.pipeline import PipelineError, load_dataset
 from tasks.workspace import locked, stage_environment, state_of
 
 
@@ -29,18 +29,16 @@ def run(project: Path, dataset: str, *, airflow: bool) -> int:
         ProofmintError: the fault that stopped it.
     """
     try:
-        datasets = load(project)
+        stages = load_dataset(project, dataset).stages
     except PipelineError as error:
         raise ParamsError(str(error)) from error
-    if dataset not in datasets:
-        raise ParamsError(f"no dataset {dataset!r} in params.yaml; it has: {', '.join(datasets)}")
     if airflow:
         run_dag(project, dataset, report=print)
         return 0
     check_settings(project, dataset)
     check_committed(project, dataset)
     with locked(state_of(project) / "locks" / f"run-{dataset}"):
-        _repro(project, [stage.address for stage in datasets[dataset].stages])
+        _repro(project, [stage.address for stage in stages])
         return release(project, dataset)
 
 

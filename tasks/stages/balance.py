@@ -44,7 +44,7 @@ def balance(split: Path, out: Path, params: DatasetParams) -> None:
     method = params.balance.method
     kept = np.ones(n_before, dtype=bool)
     if method == "undersample":
-        classes, *_ = classes_of(read_table(train, table, [_target(schema, method)]))
+        classes = classes_of(read_table(train, table, [_target(schema, method)])[0])
         kept = undersample(classes, rng_for(params.seed, "balance"))
     with new_folder(out) as draft:
         batches = _kept(read_batches(train, table), kept)

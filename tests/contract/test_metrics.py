@@ -81,6 +81,7 @@ def test_unseen_real_rows_score_like_the_holdout(verdicts: Verdicts) -> None:
         ("dcr_share", 0.15),
         ("exact_copies", 0.02),
         ("near_copies", 0.1),
+        ("noisy_copies", 0.02),
     ):
         m = verdicts.fresh[name]
         assert value(m) == pytest.approx(reference(m), abs=tolerance), name

@@ -15,7 +15,9 @@ PARAMS = """\
 # about all
 datasets:
   iris:
+    kind: tabular
     seed: 1 # why one
+    source: {}
     generator: tvae
     generator_params: {layers: 3}
     train: {}
@@ -27,11 +29,14 @@ datasets:
         went in.
   wine:
     # about wine
+    kind: tabular
     seed: 2
+    source: {}
     generator: ctgan
     generator_params: {}
     train: {epochs: 5}
     sample: {}
+    publish: {}
 """
 
 PIPELINE = """\

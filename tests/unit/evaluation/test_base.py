@@ -105,5 +105,6 @@ def test_both_kinds_share_the_names_of_what_means_the_same() -> None:
         "dcr_share",
         "exact_copies",
         "near_copies",
+        "noisy_copies",
         "utility",
     }

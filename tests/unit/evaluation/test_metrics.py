@@ -16,7 +16,7 @@ from tasks.evaluation.fidelity.image import (
     gaussian_distance,
 )
 from tasks.evaluation.fidelity.two_sample import c2st_auc
-from tasks.evaluation.privacy import dcr_share, exact_copies, near_copies
+from tasks.evaluation.privacy import dcr_share, exact_copies, near_copies, noisy_copies
 from tasks.evaluation.utility import utility
 from tasks.privacy.distances import euclidean
 from tests.comparisons import compare, images, schema_of
@@ -133,6 +133,8 @@ def test_a_few_distinct_rows_are_not_called_copies(tmp_path: Path) -> None:
     assert (exact_copies(data).value, exact_copies(data).reference) == (1.0, 1.0)
     assert (near_copies(data).value, near_copies(data).reference) == (1.0, 1.0)
     assert (dcr_share(data).value, dcr_share(data).reference) == (0.5, 0.5)
+    with pytest.raises(NotApplicable, match="every holdout row equals a training row"):
+        noisy_copies(data)
 
 
 def test_copies_with_a_little_noise_are_near_copies(tmp_path: Path) -> None:
@@ -149,6 +151,8 @@ def test_copies_with_a_little_noise_are_near_copies(tmp_path: Path) -> None:
     assert exact_copies(data).value == 0
     assert near_copies(data).value > 0.9
     assert near_copies(data).reference == pytest.approx(0.05, abs=0.01)
+    assert noisy_copies(data).value > 0.8
+    assert noisy_copies(data).reference == 0
     assert dcr_share(data).value > 0.9
     assert dcr_share(data).reference == pytest.approx(0.5, abs=0.15)
     plot = dcr_share(data).plots["dcr"]

@@ -21,7 +21,8 @@ def test_no_extreme_and_no_rare_category_is_published(tmp_path: Path) -> None:
     data = compare(tmp_path, schema_of(rows), rows, rows, made)
     numbers, towns = column_plots(data, np.array([1.0, np.nan]))
     assert len(numbers["edges"]) == len(numbers["real"]) + 1
-    assert sum(numbers["real"]) == pytest.approx(1, abs=1e-3)
+    assert sum(numbers["real"]) == pytest.approx(1, abs=0.03)  # but for bins of few rows
+    assert min(share for share in numbers["real"] if share) >= 5 / 1000
     assert numbers["edges"][-1] < 300_000
     assert not set(numbers["edges"]) & set(salary)
     assert towns == {

@@ -61,7 +61,7 @@ def test_a_hostile_name_stays_text_in_the_card(evidence: Evidence) -> None:
     _, _, body = card(evidence).split("---\n", 2)
     assert "<img" not in body
     rows = [line for line in body.splitlines() if "&lt;img" in line]
-    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5]
 
 
 def test_several_tables_are_several_configurations(tmp_path: Path, release: Path) -> None:

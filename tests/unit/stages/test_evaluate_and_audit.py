@@ -39,6 +39,7 @@ def test_a_table(tmp_path: Path) -> None:
         "dcr_share",
         "exact_copies",
         "near_copies",
+        "noisy_copies",
     ]
     plots = read_json(tmp_path / "first" / "evaluate" / "plots.json")
     assert set(plots) == {"columns", "pairs", "giveaways", "utility"}
