@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tasks.errors import WorkspaceError
 
@@ -81,6 +81,11 @@ class Layout:
         point = "clean" if gate == "synthetic" else gate
         folder = self.root / "great_expectations" / "expectations"
         return folder / f"{self.dataset}_{point}.json"
+
+    @property
+    def suites(self) -> list[Path]:
+        """The suites of all gates, each once."""
+        return sorted({self.suite(gate) for gate in get_args(Gate)})
 
 
 def project_of(root: Path) -> Path:

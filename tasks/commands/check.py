@@ -5,12 +5,12 @@ from typing import get_args
 
 from tasks import registry
 from tasks.errors import ParamsError
-from tasks.evaluation.base import metrics_of
+from tasks.evaluation.base import choose
 from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
-from tasks.workspace import Gate, Layout, project_of
+from tasks.workspace import Layout, project_of
 
 
 def check(root: Path, dataset: str) -> int:
@@ -60,19 +60,14 @@ def _check_generator(params: DatasetParams, where: str) -> None:
 
 def _check_metrics(params: DatasetParams, where: str) -> None:
     """A misspelt metric would be found out after the training only."""
-    known = metrics_of(params.kind)
-    asked = params.evaluate.metrics
-    measured = known if asked is None else [name for name in known if name in asked]
-    for place, names, choices in (
-        ("evaluate.metrics", asked or [], known),
-        ("thresholds", params.thresholds, measured),
-    ):
-        if unknown := [name for name in names if name not in choices]:
-            raise ParamsError(
-                f"{where}.{place}: expected names among {', '.join(choices)}; found {unknown}"
-            )
-    for family in get_args(Family):
-        names = [name for name in measured if known[name].family == family]
+    families = get_args(Family)
+    measured = {m.name: m.family for m in choose(params.kind, params.evaluate.metrics, families)}
+    if unknown := [name for name in params.thresholds if name not in measured]:
+        raise ParamsError(
+            f"{where}.thresholds: expected names among {', '.join(measured)}; found {unknown}"
+        )
+    for family in families:
+        names = [name for name, its_family in measured.items() if its_family == family]
         needed = family != "utility" or params.target is not None
         if needed and params.thresholds.keys().isdisjoint(names):
             raise ParamsError(
@@ -83,7 +78,7 @@ def _check_metrics(params: DatasetParams, where: str) -> None:
 
 def _check_suites(root: Path, dataset: str) -> None:
     """A gate without its suite would stop the run, but only after the stages before it."""
-    suites = {Layout(root, dataset).suite(gate) for gate in get_args(Gate)}
-    missing = sorted(str(path.relative_to(root)) for path in suites if not path.exists())
+    suites = Layout(root, dataset).suites
+    missing = [str(path.relative_to(root)) for path in suites if not path.exists()]
     if missing:
         raise ParamsError(f"{dataset}: expected the suites of its gates, found no {missing}")

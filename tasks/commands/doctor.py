@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import psutil
 
@@ -19,7 +19,7 @@ from tasks import params, pipeline
 from tasks.commands import daemons, demo_source, postgres
 from tasks.commands.server_settings import PORTS, Servers, is_free, servers_of
 from tasks.errors import ProofmintError, WorkspaceError
-from tasks.workspace import Gate, Layout, project_of, stage_environment
+from tasks.workspace import Layout, project_of, stage_environment
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -173,8 +173,7 @@ def _datasets(root: Path, servers: Servers) -> Iterator[Finding]:
 
 
 def _suites(root: Path, name: str) -> Finding:
-    layout = Layout(root, name)
-    suites = sorted({layout.suite(gate) for gate in get_args(Gate)})
+    suites = Layout(root, name).suites
     missing = [str(suite.relative_to(root)) for suite in suites if not suite.exists()]
     if missing:
         text = f"expected the suites {', '.join(missing)}; write them and commit them"

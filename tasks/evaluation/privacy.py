@@ -97,13 +97,7 @@ def exact_copies(comparison: Comparison) -> Outcome:
 )
 def near_copies(comparison: Comparison) -> Outcome:
     """Differs: the share of rows beyond the quantile, in place of a difference of quantiles."""
-    _need_holdout(comparison)
-    rng = comparison.rng("near_copies")
-    train = points(comparison, comparison.train).sample(MAX_REFERENCES, rng)
-    synthetic, holdout = (
-        nearest(points(comparison, rows.sample(MAX_QUERIES, rng)), train)[:, 0]
-        for rows in (comparison.synthetic, comparison.holdout)
-    )
+    synthetic, holdout = _to_training(comparison, comparison.rng("near_copies"))
     limit = np.quantile(holdout, NEAR_QUANTILE)
     value, reference = float((synthetic <= limit).mean()), float((holdout <= limit).mean())
     return Outcome(value, reference, intervals.of_share(value, len(synthetic)))
@@ -128,13 +122,7 @@ def noisy_copies(comparison: Comparison) -> Outcome:
 
     Differs: a share of rows, in place of the smallest distance itself, which one row decides.
     """
-    _need_holdout(comparison)
-    rng = comparison.rng("noisy_copies")
-    train = points(comparison, comparison.train).sample(MAX_REFERENCES, rng)
-    synthetic, holdout = (
-        nearest(points(comparison, rows.sample(MAX_QUERIES, rng)), train)[:, 0]
-        for rows in (comparison.synthetic, comparison.holdout)
-    )
+    synthetic, holdout = _to_training(comparison, comparison.rng("noisy_copies"))
     unequal = holdout[holdout > 0]
     if len(unequal) == 0:
         raise NotApplicable("every holdout row equals a training row")
@@ -153,6 +141,17 @@ def points(comparison: Comparison, rows: Rows) -> Points:
 def _need_holdout(comparison: Comparison) -> None:
     if len(comparison.holdout) < MIN_ROWS:
         raise NotApplicable(f"needs {MIN_ROWS} holdout rows, found {len(comparison.holdout)}")
+
+
+def _to_training(comparison: Comparison, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Of synthetic and of holdout rows the distances to the closest training row."""
+    _need_holdout(comparison)
+    train = points(comparison, comparison.train).sample(MAX_REFERENCES, rng)
+    synthetic, holdout = (
+        nearest(points(comparison, rows.sample(MAX_QUERIES, rng)), train)[:, 0]
+        for rows in (comparison.synthetic, comparison.holdout)
+    )
+    return synthetic, holdout
 
 
 def _closer(

@@ -56,12 +56,10 @@ def check_thresholds(
         if thresholds.keys().isdisjoint(
             names := [m.name for m in measurements if m.family == family and m.value is not None]
         )
-        and not (family == "utility" and not names and _was_asked(measurements, family))
+        and not (
+            family == "utility" and not names and any(m.family == family for m in measurements)
+        )
     ]
-
-
-def _was_asked(measurements: Sequence[Measurement], family: str) -> bool:
-    return any(m.family == family for m in measurements)
 
 
 def _check(
