@@ -1,12 +1,9 @@
 """`kill -9` at the worst moments, and then the very same weights and one clean MLflow run."""
 
-import itertools
 import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +68,27 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _start(root: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+# Run by the child's interpreter before anything else: an audit hook kills the process, as `kill -9`
+# would, at the COUNT-th event that is named. A watcher from outside would come too late at times.
+KILLER = """
+import os, signal, sys, threading, time
+seen = 0
+def kill():
+    time.sleep(DELAY)
+    os.kill(os.getpid(), signal.SIGKILL)
+def hook(event, arguments):
+    global seen
+    if event == "EVENT" and "PATH" in str(arguments[0]):
+        seen += 1
+        if seen == COUNT:
+            threading.Thread(target=kill).start() if DELAY else kill()
+sys.addaudithook(hook)
+"""
+
+
+def _start(root: Path, killer: Path | None = None) -> subprocess.Popen[bytes]:
+    paths = [str(ROOT)] if killer is None else [str(killer), str(ROOT)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     for name in ("MLFLOW_TRACKING_URI", "PROOFMINT_HOME"):
         environment.pop(name, None)
     command = [sys.executable, "-m", "tasks", "train", "toy"]
@@ -97,16 +113,17 @@ def _position(root: Path) -> dict[str, Any]:
     return {"epoch": 0, "step": 0}
 
 
-def _kill_when(root: Path, condition: Callable[[], bool]) -> None:
-    process = _start(root)
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert process.poll() is None, _finish(process)
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -9
+def _kill_at(root: Path, event: str, path: str, *, count: int = 1, delay: float = 0.0) -> None:
+    """Train until the `count`-th audit event on a path that contains `path`, and die `delay` after."""
+    killer = root / "killer"
+    killer.mkdir(exist_ok=True)
+    code = KILLER
+    for name, value in {"DELAY": delay, "EVENT": event, "PATH": path, "COUNT": count}.items():
+        code = code.replace(name, str(value))
+    (killer / "sitecustomize.py").write_text(code, encoding="utf-8")
+    process = _start(root, killer)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == -9, errors.decode()
     assert not (root / "data" / "toy" / "model").exists()
 
 
@@ -142,19 +159,21 @@ def test_kill_9_changes_nothing(template: Path, undisturbed: Path, tmp_path: Pat
     root = tmp_path / "project"
     shutil.copytree(template, root)
 
+    draft = f".{CHECKPOINT_FILE}.draft"
     # Early: the run is open, nothing is saved yet.
-    _kill_when(root, lambda: bool(_checkpoints(root, "run.key")))
+    _kill_at(root, "open", "/run.key")
     assert _position(root)["step"] == 0
     # In the middle, some time after a checkpoint, so that steps must be made again.
-    seen = itertools.count()
-    _kill_when(root, lambda: bool(_position(root)["step"]) and next(seen) > 100)
+    _kill_at(root, "os.rename", draft, delay=0.1)
     middle = _position(root)
-    assert middle["step"] > 0
+    assert 0 < middle["step"]
     assert middle["epoch"] < EPOCHS
-    # While a later checkpoint is written.
-    _kill_when(root, lambda: bool(_checkpoints(root, f".{CHECKPOINT_FILE}.draft")))
-    # At the very end: all steps are made, the model is not yet in place.
-    _kill_when(root, lambda: _position(root)["epoch"] == EPOCHS)
+    # When a later checkpoint is written, but not yet in place.
+    _kill_at(root, "os.rename", draft)
+    assert _position(root) == middle
+    # At the very end: all steps are made, the model is written, but not yet in place.
+    _kill_at(root, "os.rename", "/.model-")
+    assert _position(root)["epoch"] == EPOCHS
 
     assert "continuing a training" in _finish(_start(root))
     assert digest(root / "data/toy/model") == digest(undisturbed / "data/toy/model")

@@ -131,8 +131,9 @@ class Autoregressive(DataGenerator):
             components = settings.components or (8 if is_small else 16)
             self.mixtures = MixtureHead(len(self.continuous), hidden_units, components)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         """Negative log likelihood of each row: of tokens, and of the scores of continuous cells."""
+        del objective
         tokens = batch["tokens"].long()[:, self.column_order]
         cells = self._continuous_cells(batch, tokens)
         h = self.network(self._features(tokens, cells))
