@@ -6,12 +6,14 @@ metrics and the description of a release.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.constraints.declared import Constraint, contradiction
 from tasks.errors import SchemaError
 
 Kind = Literal["tabular", "image", "text"]
@@ -50,6 +52,9 @@ class TableSchema(_Record):
     columns: tuple[Column, ...] = Field(min_length=1, description="in the order of the source")
     primary_key: tuple[str, ...] = Field(default=(), description="columns that identify a row")
     foreign_keys: tuple[ForeignKey, ...] = Field(default=(), description="links to other tables")
+    constraints: tuple[Constraint, ...] = Field(
+        default=(), description="what every row satisfies, as declared in params.yaml"
+    )
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
@@ -59,6 +64,9 @@ class TableSchema(_Record):
         used = [*self.primary_key, *(c for key in self.foreign_keys for c in key.columns)]
         if unknown := sorted(set(used) - set(names)):
             raise ValueError(f"keys of table {self.name!r} name unknown columns {unknown}")
+        about = {name for constraint in self.constraints for name in constraint.names}
+        if unknown := sorted(about - set(names)):
+            raise ValueError(f"constraints of table {self.name!r} name unknown columns {unknown}")
         return self
 
     @property
@@ -73,6 +81,21 @@ class TableSchema(_Record):
         raise SchemaError(
             f"table {self.name!r} has no column {name!r}; it has: {', '.join(self.column_names)}"
         )
+
+    def constrained(self, constraints: Sequence[Constraint]) -> Self:
+        """The same table with these constraints.
+
+        Raises:
+            SchemaError: a constraint does not fit the columns, or contradicts another; the message
+                has its place in the list.
+        """
+        types = {column.name: arrow_type(column) for column in self.columns}
+        for i, constraint in enumerate(constraints):
+            if problem := constraint.problem(types):
+                raise SchemaError(f"constraints.{i} ({constraint.type}): {problem}")
+        if problem := contradiction(tuple(constraints)):
+            raise SchemaError(f"constraints: {problem}")
+        return self.model_copy(update={"constraints": tuple(constraints)})
 
     def columns_of(self, *meanings: Meaning) -> list[Column]:
         """The columns with one of these meanings, in order."""

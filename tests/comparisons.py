@@ -113,6 +113,7 @@ def params(kind: Kind, metrics: list[str] | None = None) -> DatasetParams:
         "seed": 0,
         "target": None,
         "source": {"type": "sql"},
+        "constraints": [],
         "generator": "any",
         "thresholds": {"shape_error": {"at_most": 1.0}},
         "publish": {"title": "t", "description": "d", "license": "MIT"},

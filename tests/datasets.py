@@ -39,6 +39,7 @@ def dataset_params(**sections: Any) -> DatasetParams:
         "seed": 0,
         "target": "sex",
         "source": {"type": "files", "path": "people.csv"},
+        "constraints": [],
         "generator": "autoregressive",
         "generator_params": {},
         "thresholds": {"shape_error": {"at_most": 10.0}},

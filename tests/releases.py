@@ -364,6 +364,7 @@ def _params(dataset: str, kind: str, target: str | None, generator: str) -> Data
         "seed": 7,
         "target": target,
         "source": {"type": "sql", "connection": "SHOP_DATABASE", "query": f"select '{CANARY}'"},
+        "constraints": [],
         "generator": generator,
         "thresholds": THRESHOLDS,
         "publish": {

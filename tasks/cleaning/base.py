@@ -88,7 +88,7 @@ def _without_missing(schema: DatasetSchema) -> DatasetSchema:
 
 
 def _without_columns(schema: DatasetSchema, names: list[str]) -> DatasetSchema:
-    """The schema without some columns and the keys that they are part of.
+    """The schema without some columns, and the keys and constraints that they are part of.
 
     A name is a column of the main table, or `table.column`.
     """
@@ -125,6 +125,7 @@ def _table_without(table: TableSchema, dropped: set[tuple[str, str]]) -> TableSc
         update={
             "columns": columns,
             "primary_key": table.primary_key if keeps_key else (),
+            "constraints": tuple(c for c in table.constraints if gone.isdisjoint(c.names)),
             "foreign_keys": tuple(
                 key
                 for key in table.foreign_keys

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import SourceError
+from tasks.errors import ParamsError, SchemaError, SourceError
 from tasks.params import DatasetParams
 from tasks.registry import load
-from tasks.schema import SCHEMA_FILE
+from tasks.schema import SCHEMA_FILE, DatasetSchema
 from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings
 from tasks.storage import new_folder, write_json, write_table
 
@@ -25,11 +25,11 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
 
     Args:
         raw: folder to write.
-        params: of the dataset; `source`, `kind` and `target` count here.
+        params: of the dataset; `source`, `kind`, `target` and `constraints` count here.
         project: folder from which relative paths of a source count.
 
     Raises:
-        ParamsError: the settings of the source are wrong.
+        ParamsError: the settings of the source are wrong, or a constraint does not fit the columns.
         SourceUnavailable: the source does not answer.
         SourceError: it has not what was asked for, or no rows of it.
     """
@@ -38,7 +38,7 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
         params.source.settings, kind=params.kind, target=params.target, project=project
     )
     with source, new_folder(raw) as draft:
-        schema = source.schema()
+        schema = _constrained(source.schema(), params)
         observers = {}
         rows = {}
         for table in schema.tables:
@@ -54,6 +54,15 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
         nan = {name: observer.n_nan for name, observer in observers.items()}
         report = {"source": params.source.type, "rows": rows, "nan_made_missing": nan}
         write_json(draft / "report.json", report | source.counts())
+
+
+def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
+    """The schema with the declared constraints, which are about the main table."""
+    try:
+        main = schema.main.constrained(params.constraints)
+    except SchemaError as error:
+        raise ParamsError(str(error)) from error
+    return schema.model_copy(update={"tables": (main, *schema.tables[1:])})
 
 
 class _Observer:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import GateRefused, ParamsError
+from tasks.gates.constraints import check_were_held, constraints_of, examine_constraints
 from tasks.gates.release import TABLE, check_thresholds, metrics_frame
 from tasks.gates.run import Check, Examination, examine, publish_docs, to_frame
 from tasks.gates.suites import Suite, load_suite
 from tasks.metrics import read_measurements
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
-from tasks.storage import read_table, write_json
+from tasks.storage import read_json, read_table, write_json
 from tasks.workspace import Gate, Layout
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ def validate(gate: Gate, at: Layout, params: DatasetParams, *, docs: Path) -> No
 
     Reads:
         at.suite(gate), and what the gate is about: the raw, clean or synthetic data, or the metrics
-        of evaluation and audit.
+        of evaluation and audit. The constraints that are declared of the data come from its schema;
+        fixed combinations of synthetic data are held against at.balanced.
 
     Writes:
         at.verdict(gate): only if it passes. A refusal is kept as `refusals/<dataset>/<gate>.json`
@@ -41,11 +43,13 @@ def validate(gate: Gate, at: Layout, params: DatasetParams, *, docs: Path) -> No
     at.verdict(gate).unlink(missing_ok=True)
     suite = load_suite(at.suite(gate))
     if gate == "release":
-        examinations, thresholds = _examine_metrics(suite, at, params)
+        examinations, further = _examine_metrics(suite, at, params)
     else:
         folder = {"raw": at.raw, "clean": at.clean, "synthetic": at.synthetic}[gate]
-        examinations, thresholds = _examine_data(suite, folder), []
-    checks = [check for e in examinations for check in e.checks] + thresholds
+        trained = at.balanced if gate == "synthetic" else None
+        examinations = [*_examine_data(suite, folder), *_examine_constraints(folder, trained)]
+        further = []
+    checks = [check for e in examinations for check in e.checks] + further
     verdict = _verdict(gate, at.dataset, suite, checks)
     page = publish_docs(
         f"{at.dataset}_{gate}",
@@ -84,13 +88,30 @@ def _examine_data(suite: Suite, folder: Path) -> list[Examination]:
     return examinations
 
 
+def _examine_constraints(folder: Path, trained: Path | None) -> list[Examination]:
+    examinations = []
+    for table in DatasetSchema.load(folder).tables:
+        constraints = constraints_of(table)
+        names = list(dict.fromkeys(name for c in constraints for name in c.names))
+        if names:
+            rows = read_table(folder, table.name, names)
+            combined = any(c.type == "fixed_combinations" for c in constraints)
+            real = read_table(trained, table.name, names) if trained and combined else None
+            examinations.append(examine_constraints(table, rows, real))
+    return examinations
+
+
 def _examine_metrics(
     suite: Suite, at: Layout, params: DatasetParams
 ) -> tuple[list[Examination], list[Check]]:
     measurements = read_measurements(at.evaluation) + read_measurements(at.audit)
     frame = metrics_frame(measurements, params.thresholds)
     examination = examine(TABLE, frame, suite.expectations, frozenset())
-    return [examination], check_thresholds(measurements, params.thresholds)
+    checks = check_thresholds(measurements, params.thresholds)
+    held = [Check.model_validate(c) for c in read_json(at.verdict("synthetic"))["checks"]]
+    for table in DatasetSchema.load(at.synthetic).tables:
+        checks += check_were_held(table, held)
+    return [examination], checks
 
 
 def _verdict(gate: Gate, dataset: str, suite: Suite, checks: list[Check]) -> dict[str, Any]:

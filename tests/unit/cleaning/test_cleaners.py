@@ -9,6 +9,7 @@ from PIL import Image
 from tasks.cleaning.base import Cleaner
 from tasks.cleaning.image import ImageCleaner
 from tasks.cleaning.tabular import TabularCleaner
+from tasks.constraints.declared import NotNull
 from tasks.errors import DataError, ParamsError
 from tasks.params import CleanParams
 from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, ForeignKey, TableSchema
@@ -86,6 +87,14 @@ def test_keys_of_a_column_that_goes_go_with_it():
     schema = TabularCleaner(linked(), CleanParams(drop_columns=["note"])).schema
     assert schema.main.column_names == ["id"]
     assert len(schema.main.foreign_keys) == 1
+
+
+def test_constraints_of_a_column_that_goes_go_with_it():
+    constraints = [NotNull(type="not_null", columns=[name]) for name in ("age", "sex")]
+    table = PEOPLE.constrained(constraints)
+    schema = DatasetSchema(kind="tabular", tables=(table,))
+    cleaned = TabularCleaner(schema, CleanParams(drop_columns=["age"])).schema
+    assert cleaned.main.constraints == (constraints[1],)
 
 
 def test_rows_of_linked_tables_stay():

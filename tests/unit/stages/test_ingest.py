@@ -100,3 +100,29 @@ def test_an_unknown_source_is_refused_with_the_choices(tmp_path):
     params = dataset_params(source={"type": "oracle"})
     with pytest.raises(ParamsError, match="'oracle'; choose one of: files, images, sql"):
         ingest(tmp_path / "raw", params, project=tmp_path)
+
+
+ORDERED = {"type": "inequality", "columns": ["low", "high"]}
+
+
+def test_declared_constraints_stand_in_the_schema(tmp_path):
+    (tmp_path / "t.csv").write_text("low,high,x\n1,2,3\n3,2,1\n")
+    unique = {"type": "unique", "columns": ["x"]}
+    params = dataset_params(
+        source={"type": "files", "path": "t.csv"}, target=None, constraints=[ORDERED, unique]
+    )
+    # Rows that break one are the gate's to refuse, with counts and examples.
+    ingest(tmp_path / "raw", params, project=tmp_path)
+    schema = DatasetSchema.load(tmp_path / "raw")
+    assert [c.words for c in schema.main.constraints] == ["low <= high", "x is unique"]
+
+
+def test_a_constraint_on_what_the_table_has_not_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("low,hi\n1,2\n")
+    params = dataset_params(
+        source={"type": "files", "path": "t.csv"}, target=None, constraints=[ORDERED]
+    )
+    message = r"constraints\.0 \(inequality\): unknown column 'high'; choose from: low, hi"
+    with pytest.raises(ParamsError, match=message):
+        ingest(tmp_path / "raw", params, project=tmp_path)
+    assert not (tmp_path / "raw").exists()

@@ -8,7 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pydantic import TypeAdapter
 
+from tasks.constraints.declared import Constraint
 from tasks.errors import DataError, GateRefused, ParamsError
 from tasks.metrics import Measurement, write_measurements
 from tasks.params import DatasetParams, load_dataset
@@ -16,7 +18,7 @@ from tasks.schema import DatasetSchema
 from tasks.stages.clean import clean
 from tasks.stages.ingest import ingest
 from tasks.stages.validate import validate
-from tasks.storage import digest, read_json, read_table, write_dataset
+from tasks.storage import digest, read_json, read_table, write_dataset, write_json
 from tasks.workspace import Layout
 from tests.conftest import DemoSource
 
@@ -183,6 +185,9 @@ FAMILIES = {"utility": "utility", "coverage": "diversity", "dcr_share": "privacy
 def measure(root: Path, values: dict[str, tuple[float | None, float | None]]) -> DatasetParams:
     """Metrics of a release and a threshold for each family; of two of them one that can fail."""
     at = Layout(root, "breast_cancer")
+    shutil.copytree(at.clean, at.synthetic, dirs_exist_ok=True)
+    at.verdict("synthetic").parent.mkdir(parents=True, exist_ok=True)
+    write_json(at.verdict("synthetic"), {"checks": []})
     rows = [
         Measurement(
             name=name,
@@ -241,6 +246,37 @@ def test_a_good_release_passes(root):
 def test_a_release_below_a_threshold_is_refused(root, values, message):
     text = refusal("release", root, "breast_cancer", measure(root, values))
     assert message in text
+
+
+def declare(folder: Path, *contents: dict) -> None:
+    """Write constraints into the schema of a dataset, as `ingest` does."""
+    schema = DatasetSchema.load(folder)
+    constraints = TypeAdapter(list[Constraint]).validate_python(list(contents))
+    schema = schema.model_copy(update={"tables": (schema.main.constrained(constraints),)})
+    (folder / "schema.json").write_text(schema.dumps())
+
+
+SMALL_CELLS = {"type": "range", "column": "mean_area", "max_value": 2000}
+
+
+def test_real_data_that_breaks_its_own_constraint_is_refused(root):
+    at = Layout(root, "breast_cancer")
+    declare(at.raw, SMALL_CELLS, {"type": "inequality", "columns": ["worst_area", "mean_area"]})
+    text = refusal("raw", root, "breast_cancer")
+    assert re.search(
+        r"mean_area: expected: mean_area <= 2000; found: \d of 569 rows do not, for example row \d+"
+        r" \(mean_area = 2\d{3}\.0\);",
+        text,
+    )
+    assert re.search(r"worst_area, mean_area: .* <= mean_area; found: 5\d\d of 569 rows do", text)
+
+
+def test_a_release_whose_constraints_were_not_checked_is_refused(root):
+    at = Layout(root, "breast_cancer")
+    params = measure(root, GOOD)
+    declare(at.synthetic, SMALL_CELLS)
+    text = refusal("release", root, "breast_cancer", params)
+    assert "mean_area: expected: mean_area <= 2000; found: not checked at the gate of" in text
 
 
 def test_faults_of_the_suite_are_explained(root):
