@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,23 @@ def read_batches(
                 yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"cannot read {path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Passes over a stored table: called, it starts one. Can be sent to another process.
+
+    Attributes:
+        folder: of the dataset.
+        table: its name.
+    """
+
+    folder: Path
+    table: str
+
+    def __call__(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """As `read_batches`: all columns, or only the bytes of some."""
+        return read_batches(self.folder, self.table, columns)
 
 
 def read_table(folder: Path, table: str, columns: list[str] | None = None) -> pa.Table:

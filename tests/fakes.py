@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.encoding.base import Batches, Encoder
-from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.base import DataGenerator, Objective, Recipe
 from tasks.params import Record
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
 
@@ -31,7 +31,11 @@ class NumbersEncoder(Encoder):
         return {"numbers": torch.from_numpy(numbers.astype(np.float32))}
 
     def decode(
-        self, encoded: Mapping[str, Tensor], rng: np.random.Generator, first_row: int = 0
+        self,
+        encoded: Mapping[str, Tensor],
+        rng: np.random.Generator,
+        first_row: int = 0,
+        held: Mapping[str, Any] | None = None,
     ) -> pa.RecordBatch:
         rows = encoded["numbers"].cpu().numpy() * self.deviation + self.mean
         return pa.RecordBatch.from_arrays(
@@ -78,7 +82,7 @@ class NumbersGenerator(DataGenerator):
         last = self.widen[-1].weight
         last.data = last.data.t().contiguous().t()  # not in order in memory, as some networks have
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         numbers = batch["numbers"]
         self.calls += self.training
         latent = self.narrow(numbers)
@@ -92,7 +96,8 @@ class NumbersGenerator(DataGenerator):
         return {"numbers": self.widen(torch.randn(n, 1, generator=rng, device=rng.device))}
 
     @classmethod
-    def recipe(cls, n_rows: int) -> Recipe:
+    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+        del n_columns
         return Recipe(
             epochs=6,
             batch_size=32,
@@ -100,6 +105,48 @@ class NumbersGenerator(DataGenerator):
             weight_decay=0.01,
             patience=6,
             ema_decay=0.99,
+        )
+
+
+class NumbersGan(DataGenerator):
+    """Two networks against each other: several objectives, one of them with steps of its own."""
+
+    Params: ClassVar[type[Record]] = NumbersParams
+    encoder_class = NumbersEncoder
+
+    def __init__(self, encoder: Encoder, params: Record) -> None:
+        super().__init__(encoder, params)
+        n_columns = len(encoder.schema.main.columns)
+        self.network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, n_columns))
+        self.critic = nn.Sequential(nn.Linear(n_columns, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def objectives(self) -> list[Objective]:
+        return [Objective("critic", "critic", steps=2), Objective("network", "network")]
+
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
+        fake = self.network(torch.randn(len(batch["numbers"]), 2))
+        if objective == "critic":
+            return (1 - self.critic(batch["numbers"])).relu()[:, 0] + self.critic(fake)[:, 0].relu()
+        return -self.critic(fake)[:, 0]
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, rng: torch.Generator, conditions: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        return {"numbers": self.network(torch.randn(n, 2, generator=rng))}
+
+    @classmethod
+    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+        del n_columns
+        return Recipe(
+            epochs=4,
+            batch_size=32,
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            patience=None,
+            ema_decay=0.9,
+            schedule="constant",
+            betas=(0.5, 0.9),
         )
 
 

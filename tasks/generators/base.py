@@ -7,13 +7,18 @@ does the rest: seeds, devices, schedules, clipping, weight averages, early stopp
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tasks.encoding.base import Encoder
 from tasks.params import Record
+
+EPOCH_ROWS = 1_000_000
+"""Rows of an epoch at most; the next one goes on with the rows that follow. So a training on very
+many rows is validated, and may stop, before it has seen all of them."""
 
 
 class Recipe(Record):
@@ -22,12 +27,33 @@ class Recipe(Record):
     epochs: int
     batch_size: int
     learning_rate: float
-    """Peak of the one-cycle schedule."""
+    """Peak of the schedule."""
     weight_decay: float
-    patience: int
-    """Epochs without a better validation loss before training stops."""
+    patience: int | None
+    """Epochs without a better validation loss before training stops and goes back to the best; None:
+    train to the end and keep the last weights, as for a GAN, whose losses do not tell its best epoch."""
     ema_decay: float
     """Of the exponential moving average of the weights, which is what is kept."""
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    """Of the learning rate."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Of AdamW. The second is below the usual 0.999, because trainings here have few steps to average
+    over."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss and the weights that it moves: a GAN has two, taken in turn.
+
+    Attributes:
+        name: what `forward` is told.
+        module: name of the sub-module whose weights it moves; None: all weights.
+        steps: steps of its optimizer for each step of the loop, each on a batch of its own.
+    """
+
+    name: str
+    module: str | None = None
+    steps: int = 1
 
 
 class DataGenerator(nn.Module, ABC):
@@ -36,22 +62,37 @@ class DataGenerator(nn.Module, ABC):
     Attributes:
         Params: the settings of this generator, each with its description.
         encoder_class: the encoder whose tensors `forward` takes and `sample` returns.
+        supports_dp: whether it can be trained with differential privacy: one objective, no loss of
+            a row that depends on other rows, and a `TabularEncoder`, which can be fitted privately.
     """
 
     Params: ClassVar[type[Record]]
     encoder_class: ClassVar[type[Encoder]]
+    supports_dp: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, encoder: Encoder, params: Record) -> None:
         """Build the network for what `encoder` has learned; weights come from torch's global rng."""
         super().__init__()
 
+    def objectives(self) -> list[Objective]:
+        """What to minimise, in the order in which the loop takes a step for each."""
+        return [Objective("loss")]
+
     @abstractmethod
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The loss of each row.
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
+        """The loss of each row, finite also for a single row, in training and in evaluation.
+
+        A loss that needs several rows at once (of a pack, of batch statistics) is repeated for
+        each of them. While a step is taken for an objective, only the weights of its module need
+        gradients; a validation loss is asked for without any.
+
+        Args:
+            batch: rows as the encoder gives them.
+            objective: the name of one of `objectives()`.
 
         Shape:
-            batch: tensors as the encoder gives them, first dimension B.
+            batch: tensors with first dimension B.
             returns: (B,) float, in nats where the loss is a likelihood.
         """
 
@@ -64,7 +105,8 @@ class DataGenerator(nn.Module, ABC):
         Args:
             n: rows to draw.
             rng: all randomness comes from it; it is on the device of the weights.
-            conditions: values by column name that every drawn row must have.
+            conditions: by column name, what the drawn rows must have there: one value for all of
+                them, or an Arrow array or a list of `n` values, one a row.
 
         Returns:
             Tensors as the encoder gives them, on the device of the weights.
@@ -75,5 +117,5 @@ class DataGenerator(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def recipe(cls, n_rows: int) -> Recipe:
-        """How to train on so many rows, unless params.yaml says otherwise."""
+    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+        """How to train on so many rows of so many columns, unless params.yaml says otherwise."""

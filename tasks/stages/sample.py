@@ -1,22 +1,30 @@
 """Draw synthetic rows from a trained generator."""
 
+import contextlib
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
 from tqdm import tqdm
 
+from tasks.encoding.constraints.admission import Admission
+from tasks.errors import TrainingError
 from tasks.params import DatasetParams
 from tasks.schema import Kind
-from tasks.seeding import derive_seed, rng_for
 from tasks.storage import new_folder, write_dataset
 from tasks.training.device import choose_device, reproducible
 from tasks.training.model import Model, load_model
+from tasks.training.sampling import Chunk, Sampler, Workers, choose_workers
 
 CHUNK_ROWS: dict[Kind, int] = {"tabular": 8_192, "image": 512, "text": 512}
 """Rows drawn at a time: what bounds the memory. Other numbers give other rows."""
+
+MAX_FURTHER = 10
+"""How many times as many rows are drawn, at most, to make up for those that break a constraint."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,30 +39,72 @@ def sample(model: Path, synthetic: Path, params: DatasetParams) -> None:
 
     Raises:
         DataError: the model is damaged.
-        TrainingError: the device that is asked for is missing.
+        TrainingError: the device that is asked for is missing, the model cannot hold a condition,
+            or the declared constraints leave too few of the drawn rows.
     """
     device = choose_device(params.train.device)
     with reproducible(device, params.train.threads):
         trained = load_model(model, device)
         schema = trained.encoder.schema
         n_rows = params.sample.rows or trained.n_rows
-        rows = draw(trained, n_rows, params.seed, device)
-        with new_folder(synthetic) as draft:
+        threads = params.train.threads
+        n_chunks = math.ceil(n_rows / CHUNK_ROWS[schema.kind])
+        n_workers = choose_workers(params.sample.workers, n_chunks, threads, device)
+        rows = draw(
+            trained,
+            n_rows,
+            params.seed,
+            device,
+            conditions=params.sample.conditions,
+            n_workers=n_workers,
+        )
+        with new_folder(synthetic) as draft, contextlib.closing(rows):
             write_dataset(draft, schema, {schema.main.name: rows})
     _log.info("drew %d rows of %s", n_rows, schema.main.name)
 
 
-@torch.inference_mode()
-def draw(model: Model, n_rows: int, seed: int, device: torch.device) -> Iterator[pa.RecordBatch]:
-    """Batches of `n_rows` synthetic rows.
+def draw(
+    model: Model,
+    n_rows: int,
+    seed: int,
+    device: torch.device,
+    *,
+    conditions: Mapping[str, Any] | None = None,
+    n_workers: int = 1,
+) -> Generator[pa.RecordBatch]:
+    """Batches of `n_rows` synthetic rows, the same for any number of workers.
 
-    Chunk `i` has randomness of its own, derived from (seed, i), so it does not matter what was
-    drawn before it.
+    Rows that break a constraint are left out in the order of the chunks, and made up for by further
+    chunks at the end.
+
+    Args:
+        model: what to draw from.
+        n_rows: how many rows.
+        seed: of the dataset.
+        device: of the model's weights.
+        conditions: by column name, the value that every row has.
+        n_workers: threads that draw; each computes with as many of torch as the caller's.
+
+    Raises:
+        TrainingError: the model cannot hold a condition, or too few rows satisfy the declared
+            constraints.
     """
     chunk_rows = CHUNK_ROWS[model.encoder.schema.kind]
+    admission = Admission(model.encoder.schema.main, model.encoder.made_anew)
     starts = range(0, n_rows, chunk_rows)
-    for i, start in enumerate(tqdm(starts, unit="chunk", disable=None)):
-        n = min(chunk_rows, n_rows - start)
-        rng = torch.Generator(device).manual_seed(derive_seed(seed, "sample", i))
-        encoded = model.generator.sample(n, rng)
-        yield model.encoder.decode(encoded, rng_for(seed, "decode", i), first_row=start)
+    chunks = [Chunk(i, min(chunk_rows, n_rows - start), start) for i, start in enumerate(starts)]
+    with Workers(Sampler(model, seed, device, conditions or {}), n_workers) as workers:
+        for batch in tqdm(workers.draw(chunks), total=len(chunks), unit="chunk", disable=None):
+            yield admission.admit(batch)
+        i, end = len(starts), n_rows
+        while (n_missing := admission.n_left_out - (end - n_rows)) > 0:
+            if end > n_rows + MAX_FURTHER * max(n_rows, chunk_rows):
+                raise TrainingError(
+                    f"expected {n_rows:,} rows that satisfy {admission.words}; of {end:,} drawn"
+                    f" rows, {end - admission.n_left_out:,} do: sample fewer rows, or relax"
+                    " `constraints`"
+                )
+            n = min(chunk_rows, max(2 * n_missing, 256))
+            (further,) = workers.draw([Chunk(i, n, end)])
+            i, end = i + 1, end + n
+            yield admission.admit(further).slice(0, n_missing)

@@ -1,6 +1,8 @@
 """Train a generator on the balanced training data."""
 
 import contextlib
+import functools
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,15 +10,21 @@ from typing import Any
 import torch
 
 from tasks.errors import TrainingError, WorkspaceError
+from tasks.noise import derive_key
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
-from tasks.storage import count_rows, digest, new_folder, read_batches
+from tasks.storage import StoredRows, count_rows, digest, new_folder
 from tasks.tracking import Tracker, Training
+from tasks.training import distributed
 from tasks.training.checkpoint import Checkpoint, code_digests, fingerprint
-from tasks.training.device import choose_device
+from tasks.training.device import choose_device, multiplies_in_bfloat16
 from tasks.training.loop import fit
 from tasks.training.model import generator_class, generator_params, save_model
+from tasks.training.private import check_private_dataset
 from tasks.workspace import git
+
+_LIBRARIES = ("numpy", "opacus", "pyarrow", "scipy")
+"""That decide, beside torch, what a training with privacy computes."""
 
 KEY_FILE = "run.key"
 """Beside the checkpoint: the key of the MLflow run that a retry continues."""
@@ -30,6 +38,7 @@ def train(
     *,
     checkpoints: Path,
     tracker: Tracker,
+    noise_key: bytes | None = None,
 ) -> None:
     """Train the dataset's generator; continue where an interrupted training of the same work was.
 
@@ -37,10 +46,12 @@ def train(
         balanced: the training data.
     Writes:
         model: see `tasks.training.model`.
-        checkpoints: a folder per piece of work, removed when its model is in place.
+        checkpoints: a folder per piece of work, removed when its model is in place. Processes of a
+            launcher such as torchrun, on one machine or several, must all see it.
 
     Raises:
-        ParamsError: there is no such generator, or it has no such settings.
+        ParamsError: there is no such generator, it has no such settings, or it cannot be trained
+            with the privacy that is asked for.
         TrainingError: the data has several tables, or see `fit`.
         TrackingUnavailable: MLflow does not answer.
     """
@@ -53,6 +64,7 @@ def train(
     cls = generator_class(params.kind, params.generator)
     where = f"datasets.{dataset}.generator_params"
     settings = generator_params(cls, params.generator_params, where)
+    check_private_dataset(cls, params, f"datasets.{dataset}")
     data_digest = digest(balanced)
     facts = {
         "data": data_digest,
@@ -63,22 +75,31 @@ def train(
         "device": _device_name(choose_device(params.train.device)),
         "torch": torch.__version__,
     }
+    if params.train.privacy:
+        # Where a result may differ, noise must: two results with one noise tell their difference.
+        facts["libraries"] = {n: importlib.metadata.version(n) for n in _LIBRARIES}
     work = fingerprint({**facts, "code": code_digests(cls)})
     table = schema.main.name
     profile = {"rows": count_rows(balanced, table), "columns": len(schema.main.columns)}
     about = _training(dataset, facts, work, profile, balanced)
-    with Checkpoint.locked(checkpoints / f"{dataset}-{work[:16]}") as checkpoint:
+    folder = checkpoints / f"{dataset}-{work[:16]}"
+    share = functools.partial(
+        fit,
+        cls,
+        settings,
+        schema,
+        StoredRows(balanced, table),
+        params.train,
+        seed=params.seed,
+        key=derive_key(noise_key, work) if noise_key else None,
+    )
+    if (place := distributed.launched()) and not place.is_first:
+        # Of several processes that a launcher started, the first one alone logs and writes.
+        share(checkpoint=Checkpoint(folder))
+        return
+    with Checkpoint.locked(folder) as checkpoint:
         with tracker.run(about, checkpoint.folder / KEY_FILE) as run:
-            fitted = fit(
-                cls,
-                settings,
-                schema,
-                lambda: read_batches(balanced, table),
-                params.train,
-                seed=params.seed,
-                checkpoint=checkpoint,
-                report=run.log,
-            )
+            fitted = share(checkpoint=checkpoint, report=run.log)
             with new_folder(model) as draft:
                 save_model(draft, params.kind, params.generator, settings, fitted)
                 run.log_model(draft, digest(draft))
@@ -102,5 +123,7 @@ def _training(
 
 
 def _device_name(device: torch.device) -> str:
-    """Weights differ in their last bits between models of GPUs."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """Weights differ in their last bits between models of GPUs, and by how products are computed."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "cpu with AMX" if multiplies_in_bfloat16(device) else "cpu"

@@ -7,33 +7,46 @@ minimise it. Nothing here knows about tables, images, MLflow or params.yaml.
         AdamW on a one-cycle schedule, gradient norm clipped, weights averaged (EMA)
     -> after each epoch the loss of the averaged weights on the validation rows
     -> keep the best averaged weights; stop when they have not improved for `patience` epochs
+       (without patience: train to the end and keep the last ones)
+
+With `train.privacy` some of it is done otherwise: see `tasks.training.private`.
 
 All randomness of step `i` is derived from (seed, i), so a training that was killed continues from
 its checkpoint as if nothing had happened, and no state of a random generator is ever stored.
 
-A generator with more than one objective (a GAN's critic and generator) will name them in
-`objectives()`, and `_Training._step` will take one optimizer step for each; nothing else changes.
+A generator may have several objectives (a GAN's critic and generator). Each has an optimizer over
+its own weights; one step of the loop takes the steps of all of them in turn, each on other rows.
 """
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tasks.encoding.base import Batches, Encoder
+from tasks.encoding.base import Batches
 from tasks.errors import TrainingError
-from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.base import EPOCH_ROWS, DataGenerator, Recipe
+from tasks.noise import new_key
 from tasks.params import Record, TrainParams
 from tasks.schema import DatasetSchema
 from tasks.seeding import derive_seed, rng_for
+from tasks.training import distributed
 from tasks.training.checkpoint import Checkpoint
-from tasks.training.device import choose_device, reproducible, seed_torch
+from tasks.training.data import Rows, budget_bytes
+from tasks.training.device import choose_device, fast_products, reproducible, seed_torch
+from tasks.training.distributed import Group
 from tasks.training.model import Fitted
+from tasks.training.private import Privacy, check_privacy
 from tasks.training.progress import Progress
+from tasks.training.schedule import learning_rate
 from tasks.training.state import TrainingState
+from tasks.training.step import Stepper
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Takes a step and the metrics measured there."""
@@ -41,20 +54,17 @@ Report = Callable[[int, Mapping[str, float]], None]
 LOG_STEPS = 50
 """Steps between two reports inside an epoch, and between two moments for a checkpoint."""
 
-MAX_GRADIENT_NORM = 1.0
-"""Longer gradients are shortened to it; 1 is the common choice and rarely needs another."""
-
-WARMUP_FRACTION = 0.3
-"""Share of all steps in which the learning rate rises; the rest of them it falls."""
+VALIDATION_ROWS = 100_000
+"""Rows set aside at most: more would tell nothing more about when to stop."""
 
 EVALUATION_ROWS = 1024
 """Rows of a batch of validation rows at least: no gradients, so more of them fit."""
 
-MIXED_PRECISION_PARAMETERS = 10_000_000
-"""From this size on a CUDA device multiplies in bfloat16. A cautious guess: smaller networks wait for
-the start of their kernels more than for the products."""
-
 _log = logging.getLogger(__name__)
+
+
+def _silent(_step: int, _metrics: Mapping[str, float]) -> None:
+    pass
 
 
 def fit(
@@ -66,61 +76,94 @@ def fit(
     *,
     seed: int,
     checkpoint: Checkpoint | None = None,
-    report: Report = lambda _step, _metrics: None,
+    report: Report = _silent,
+    key: bytes | None = None,
 ) -> Fitted:
     """Train a generator on the rows of a dataset's main table.
+
+    With `train.processes` above 1, or under torchrun, several processes share each batch; see
+    `tasks.training.distributed`.
 
     Args:
         generator_class: what to train.
         generator_params: its settings, a record of its `Params`.
         schema: of the dataset.
-        batches: starts a pass over the training rows.
+        batches: starts a pass over the training rows; for several processes one that can be sent
+            to them, such as `StoredRows`.
         settings: section `train` of params.yaml; what is null there comes from the recipe.
         seed: of the dataset.
         checkpoint: where to continue from and to save to; None trains in one go.
         report: called with all metrics of the training, also those from before a resume.
+        key: secret, for differential privacy; never the same one for other work. None: a new one,
+            with which nothing can be repeated or continued.
 
     Raises:
+        ParamsError: the generator cannot be trained with the privacy that is asked for.
         DataError: the rows cannot be encoded.
-        TrainingError: too few rows, a loss that is not finite, no such device, no memory.
+        TrainingError: too few rows, a loss that is not finite, no such device, no memory, or a
+            process that ended early.
     """
+    check_privacy(generator_class, settings)
+    key = key or new_key()
+    work = _Work(generator_class, generator_params, schema, batches, settings, seed, key)
+    if launched := distributed.launched():
+        distributed.check_size(settings.processes, launched.size)
+        return _join(work, launched, None, checkpoint, report)
     device = choose_device(settings.device)
-    with reproducible(device, settings.threads):
-        encoder = generator_class.encoder_class.fit(schema, batches, rng_for(seed, "encode"))
+    size = distributed.affordable(settings.processes, device)
+    folder = checkpoint.folder if checkpoint else None
+    with distributed.helpers(size, _help, work, folder) as store:
+        return _join(work, Group(size=size), store, checkpoint, report)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The arguments of `fit` that every process needs."""
+
+    generator_class: type[DataGenerator]
+    generator_params: Record
+    schema: DatasetSchema
+    batches: Batches
+    settings: TrainParams
+    seed: int
+    key: bytes
+
+
+def _help(group: Group, store: Path, work: _Work, folder: Path | None) -> None:
+    """What a process does that another one has started."""
+    _join(work, group, store, Checkpoint(folder) if folder else None, _silent)
+
+
+def _join(
+    work: _Work, group: Group, store: Path | None, checkpoint: Checkpoint | None, report: Report
+) -> Fitted:
+    """Take part in a training as one of its processes; all of them end with the same weights."""
+    settings, encoder_class = work.settings, work.generator_class.encoder_class
+    device = choose_device(settings.device, group.local_rank)
+    with reproducible(device, settings.threads), distributed.member(group, device, store):
+        private = Privacy(settings.privacy, work.batches, work.key) if settings.privacy else None
+        encoder = (
+            private.fit_encoder(work.schema, encoder_class)
+            if private
+            else encoder_class.fit(work.schema, work.batches, rng_for(work.seed, "encode"))
+        )
         try:
-            rows = _encode(encoder, batches, device)
+            budget = budget_bytes(device, settings.memory_gib)
+            scratch = checkpoint.folder if checkpoint else None
+            rows = Rows.encode(encoder, work.batches, device, budget, scratch)
             # Made on the CPU, so that the first weights are the same on every device.
-            seed_torch(derive_seed(seed, "weights"), device)
-            generator = generator_class(encoder, generator_params).to(device)
-            training = _Training(generator, rows, settings, seed, report)
-            training.run(checkpoint)
+            seed_torch(derive_seed(work.seed, "weights"), device)
+            generator = work.generator_class(encoder, work.generator_params).to(device)
+            training = _Training(generator, rows, work, group, report, private=private)
+            with contextlib.nullcontext() if private else fast_products(device):
+                training.run(checkpoint)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
-                f"the {device.type} device has too little memory for this training: lower"
-                " train.batch_size, make the generator smaller, or set train.device to cpu"
+                f"the {device.type} device has too little memory for this training: set"
+                " train.memory_gib to what it has, lower train.batch_size, make the generator"
+                " smaller, or set train.device to cpu"
             ) from error
         return Fitted(training.state.best_generator(), encoder, training.summary())
-
-
-def learning_rate(step: int, n_steps: int, peak: float) -> float:
-    """One cycle: a cosine from peak / 25 up to the peak, then a cosine down to almost nothing.
-
-    Args:
-        step: from 0.
-        n_steps: of the whole training, if it is not stopped early.
-        peak: reached after `WARMUP_FRACTION` of the steps.
-
-    Source:
-        Smith and Topin, Super-Convergence, 2018, arXiv:1708.07120.
-    Differs:
-        Cosines instead of straight lines, as in torch's OneCycleLR; the momentum stays.
-    """
-    n_warmup = max(1, round(WARMUP_FRACTION * n_steps))
-    if step < n_warmup:
-        start, end, share = peak / 25, peak, step / n_warmup
-    else:
-        start, end, share = peak, peak / 1e4, (step - n_warmup) / max(1, n_steps - n_warmup)
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 class _Training:
@@ -129,62 +172,82 @@ class _Training:
     def __init__(
         self,
         generator: DataGenerator,
-        rows: dict[str, Tensor],
-        settings: TrainParams,
-        seed: int,
+        rows: Rows,
+        work: _Work,
+        group: Group,
         report: Report,
+        *,
+        private: Privacy | None,
     ) -> None:
+        settings = work.settings
         self.rows = rows
-        self.seed = seed
-        self.report = report
-        n_rows = _n_rows(rows)
-        self.device = next(iter(rows.values())).device
-        n_validation = max(1, round(n_rows * settings.validation_fraction))
-        if n_rows - n_validation < 1:
-            raise TrainingError(f"expected at least 2 rows to train on, found {n_rows}")
-        order = self._to_device(rng_for(seed, "validation").permutation(n_rows))
+        self.seed = work.seed
+        self.private = private is not None
+        self.group = group
+        self.report = report if group.is_first else _silent
+        n_validation = max(1, round(len(rows) * settings.validation_fraction))
+        # Validation looks at rows, which would cost privacy.
+        n_validation = 0 if private else min(n_validation, VALIDATION_ROWS)
+        if len(rows) - n_validation < 1:
+            raise TrainingError(f"expected at least 2 rows to train on, found {len(rows)}")
+        order = self._at_home(rng_for(self.seed, "validation").permutation(len(rows)))
         self.validation, self.train = order[:n_validation], order[n_validation:]
-        self.recipe = _recipe(type(generator), len(self.train), settings)
-        self.epoch_steps = math.ceil(len(self.train) / self.recipe.batch_size)
+        n_columns = len(work.schema.main.columns)
+        self.recipe = _recipe(type(generator), len(self.train), n_columns, settings)
+        if private:
+            self.recipe = private.recipe(self.recipe, settings)
+        self.epochs_a_pass = math.ceil(len(self.train) / EPOCH_ROWS)
+        epoch_rows = math.ceil(len(self.train) / self.epochs_a_pass)
+        self.epoch_steps = math.ceil(epoch_rows / self.recipe.batch_size)
         self.n_steps = self.epoch_steps * self.recipe.epochs
-        self.n_parameters = sum(p.numel() for p in generator.parameters())
         self.state = TrainingState(generator, self.recipe)
+        self.stepper = (
+            private.stepper(self.state, rows, self.seed, group, steps=self.n_steps)
+            if private
+            else Stepper(self.state, rows, self.seed, group)
+        )
+        self.stepper.cut(settings.processes, self.recipe.batch_size, settings.memory_gib)
+        self.turns = sum(objective.steps for objective in self.state.objectives.values())
 
     def run(self, checkpoint: Checkpoint | None) -> None:
         state = self.state
+        # The first process may have waited for others that do the same work.
+        self.group.wait()
         if checkpoint and (saved := checkpoint.load()):
             state.restore(*saved)
-            _log.info("continuing a training that was stopped at step %d", state.step)
+            self.stepper.restore(saved[1])
+            self._say("continuing a training that was stopped at step %d", state.step)
             for step, metrics in state.history:
                 self.report(step, metrics)
+        # No process may write the next checkpoint before all have read this one.
+        steps = self.group.gather(torch.tensor([state.step], device=self.rows.device))
+        if len({int(step) for step in steps}) > 1:
+            raise TrainingError(
+                "expected all processes to continue from the same checkpoint, found the steps"
+                f" {[int(step) for step in steps]}: let all of them see the same state folder"
+            )
         self._announce()
-        with Progress(self.n_steps, state.step) as progress:
+        with Progress(self.n_steps, state.step, shown=self.group.is_first) as progress:
             while not self._is_over():
                 # Equal to within one row: no small last batch with a noisy gradient.
-                order = self._order(state.epoch).tensor_split(self.epoch_steps)
+                batches = self._order(state.epoch).tensor_split(self.epoch_steps)
                 losses: list[Tensor] = []
-                for batch in order[state.step - state.epoch * self.epoch_steps :]:
-                    losses.append(self._step(batch))
+                for _ in batches[state.step - state.epoch * self.epoch_steps :]:
+                    losses.append(self._step(batches))
                     ends_epoch = state.step == (state.epoch + 1) * self.epoch_steps
                     if ends_epoch or state.step % LOG_STEPS == 0:
                         self._record(losses, ends_epoch)
                         losses = []
                         progress.show(math.ceil(state.step / self.epoch_steps), *state.history[-1])
-                        if checkpoint and (checkpoint.is_due() or self._is_over()):
-                            checkpoint.save(state.tensors(), state.content())
-        _log.info(
-            "trained for %d epochs; best validation loss %.4f after epoch %d",
-            *(state.epoch, state.best_loss, state.best_epoch),
-        )
-
-    def _announce(self) -> None:
-        _log.info(
-            "training %s (%s parameters) on %d rows, %d more for validation, on %s;"
-            " %d steps an epoch, %d epochs at most",
-            *(type(self.state.generator).__name__, f"{self.n_parameters:,}"),
-            *(len(self.train), len(self.validation), self.device.type),
-            *(self.epoch_steps, self.recipe.epochs),
-        )
+                        if checkpoint and self.group.is_first:
+                            self._save(checkpoint)
+        if state.best_loss is None:
+            self._say("trained for %d epochs", state.epoch)
+        else:
+            self._say(
+                "trained for %d epochs; best validation loss %.4f after epoch %d",
+                *(state.epoch, state.best_loss, state.best_epoch),
+            )
 
     def summary(self) -> dict[str, Any]:
         state = self.state
@@ -192,70 +255,113 @@ class _Training:
         return {
             "rows": len(self.train) + len(self.validation),
             "validation_rows": len(self.validation),
-            "parameters": self.n_parameters,
-            "recipe": self.recipe.model_dump(),
+            "parameters": self.stepper.n_parameters,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "parts": self.stepper.n_parts,
             "steps": state.step,
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
             "best_validation_loss": state.best_loss,
             "history": [{"step": step, **metrics} for step, metrics in epochs],
+            **self.stepper.summary(),
         }
 
-    def _step(self, batch: Tensor) -> Tensor:
-        """One step of the optimizer on these rows; returns the loss, still on the device."""
+    def _announce(self) -> None:
+        self._say(
+            "training %s (%s parameters) on %d rows, %d more for validation, on %s;"
+            " %d steps an epoch, %d epochs at most",
+            *(type(self.state.generator).__name__, f"{self.stepper.n_parameters:,}"),
+            *(len(self.train), len(self.validation), self.rows.device.type),
+            *(self.epoch_steps, self.recipe.epochs),
+        )
+        if self.rows.is_mapped:
+            self._say("the rows are in files: they would take too much of the memory")
+        if self.stepper.n_parts > 1:
+            parts, size = self.stepper.n_parts, self.group.size
+            self._say("each batch is cut into %d parts for %d process(es)", parts, size)
+
+    def _say(self, message: str, *values: object) -> None:
+        if self.group.is_first:
+            _log.info(message, *values)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.is_due() or self._is_over():
+            checkpoint.save(
+                self.state.tensors(), {**self.state.content(), **self.stepper.content()}
+            )
+
+    def _step(self, batches: Sequence[Tensor]) -> Tensor:
+        """One step of the loop; returns the mean loss of each objective, still on the device.
+
+        Args:
+            batches: of the epoch. Each step of an optimizer goes once through all of them, those
+                that are taken together at different places.
+        """
         state = self.state
-        seed_torch(derive_seed(self.seed, "train", state.step), self.device)
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, self.n_steps, self.recipe.learning_rate)
-        state.generator.train()
-        loss = self._losses(state.generator, batch).mean()
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(state.generator.parameters(), MAX_GRADIENT_NORM)
-        state.optimizer.step()
+        seed_torch(derive_seed(self.seed, "train", state.step), self.rows.device)
+        rate = learning_rate(self.recipe, state.step, self.n_steps)
+        if not state.generator.training:
+            state.generator.train()
+        turn, means = 0, []
+        for objective in state.objectives.values():
+            state.select(objective.name)
+            losses = []
+            for _ in range(objective.steps):
+                place = (state.step + turn * len(batches) // self.turns) % len(batches)
+                losses.append(self.stepper.minimise(objective.name, batches[place], rate, turn))
+                turn += 1
+            means.append(torch.stack(losses).mean())
         state.update_average(self.recipe.ema_decay)
         state.step += 1
-        return loss.detach()
-
-    def _losses(self, generator: DataGenerator, index: Tensor) -> Tensor:
-        rows = {name: tensor[index] for name, tensor in self.rows.items()}
-        mixed = self.device.type == "cuda" and self.n_parameters >= MIXED_PRECISION_PARAMETERS
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            losses: Tensor = generator(rows)
-        if losses.shape != index.shape:
-            raise TrainingError(
-                f"{type(generator).__name__}.forward must give one loss per row: expected the shape"
-                f" {tuple(index.shape)}, found {tuple(losses.shape)}"
-            )
-        return losses.float()
+        return torch.stack(means)
 
     def _record(self, losses: list[Tensor], ends_epoch: bool) -> None:
         """Report the steps since the last time; at the end of an epoch, validate."""
         state = self.state
         values = torch.stack(losses).tolist()
-        for step, value in enumerate(values, start=state.step - len(values) + 1):
-            self._check(value, f"the training loss at step {step}")
-        metrics = {
-            "train_loss": math.fsum(values) / len(values),
-            "learning_rate": state.optimizer.param_groups[0]["lr"],
-        }
+        for step, row in enumerate(values, start=state.step - len(values) + 1):
+            self._check(math.fsum(row), f"the training loss at step {step}")
+        means = [math.fsum(column) / len(values) for column in zip(*values, strict=True)]
+        # Losses are computed from rows: with privacy, nobody is told.
+        metrics = {} if self.private else self._named("train_loss", "{}_loss", means)
+        metrics["learning_rate"] = learning_rate(self.recipe, state.step - 1, self.n_steps)
         if ends_epoch:
             state.epoch += 1
-            metrics |= {"validation_loss": self._validate(), "epoch": state.epoch}
-            state.keep_best(metrics["validation_loss"])
+            if len(self.validation):
+                metrics |= self._named("validation_loss", "validation_{}_loss", self._validate())
+            metrics["epoch"] = state.epoch
+            metrics |= self.stepper.metrics(self.recipe.epochs)
+            state.keep_best(metrics.get("validation_loss"), always=self.recipe.patience is None)
+        self.rows.release()
         state.history.append((state.step, metrics))
         self.report(state.step, metrics)
 
+    def _named(self, total: str, each: str, losses: list[float]) -> dict[str, float]:
+        """The sum of the objectives' losses, and each of them where there are several."""
+        named = {total: math.fsum(losses)}
+        if len(losses) > 1:
+            names = map(each.format, self.state.objectives)
+            named |= dict(zip(names, losses, strict=True))
+        return named
+
     @torch.no_grad()
-    def _validate(self) -> float:
-        """Mean loss of the averaged weights; the same noise each time, so that epochs compare."""
-        seed_torch(derive_seed(self.seed, "validate"), self.device)
-        n_rows = max(EVALUATION_ROWS, self.recipe.batch_size)
+    def _validate(self) -> list[float]:
+        """Mean loss of the averaged weights by objective; always with the same noise."""
+        n_rows = max(EVALUATION_ROWS, self.recipe.batch_size // self.stepper.n_parts)
         pieces = torch.split(self.validation, n_rows)
-        sums = [self._losses(self.state.average, piece).double().sum() for piece in pieces]
-        loss = float(torch.stack(sums).sum()) / len(self.validation)
-        self._check(loss, f"the validation loss after epoch {self.state.epoch}")
-        return loss
+        sums = torch.zeros(len(self.state.objectives), len(pieces), dtype=torch.float64)
+        for o, objective in enumerate(self.state.objectives):
+            for i in range(self.group.rank, len(pieces), self.group.size):
+                seed_torch(derive_seed(self.seed, "validate", i), self.rows.device)
+                losses = self.stepper.losses(self.state.average, objective, pieces[i])
+                sums[o, i] = losses.double().sum()
+            self.rows.release()
+        own = sums.to(self.rows.device)
+        # Zeros for the pieces of others: the sum is the same however many there are.
+        total = torch.stack(list(self.group.gather(own))).sum(dim=(0, 2)) / len(self.validation)
+        for loss in total.tolist():
+            self._check(loss, f"the validation loss after epoch {self.state.epoch}")
+        return [float(loss) for loss in total]
 
     def _check(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):
@@ -266,32 +372,25 @@ class _Training:
 
     def _is_over(self) -> bool:
         state = self.state
-        return (
-            state.epoch >= self.recipe.epochs
-            or state.epoch - state.best_epoch >= self.recipe.patience
-        )
+        if state.epoch >= self.recipe.epochs:
+            return True
+        patience = self.recipe.patience
+        return patience is not None and state.epoch - state.best_epoch >= patience
 
     def _order(self, epoch: int) -> Tensor:
-        order = rng_for(self.seed, "order", epoch).permutation(len(self.train))
-        return self.train[self._to_device(order)]
+        """The rows of an epoch: a part of a pass over all rows in random order."""
+        in_pass, part = divmod(epoch, self.epochs_a_pass)
+        order = rng_for(self.seed, "order", in_pass).permutation(len(self.train))
+        cuts = [len(self.train) * p // self.epochs_a_pass for p in (part, part + 1)]
+        return self.train[self._at_home(order[cuts[0] : cuts[1]])]
 
-    def _to_device(self, array: Any) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-
-def _encode(encoder: Encoder, batches: Batches, device: torch.device) -> dict[str, Tensor]:
-    """All rows as tensors on the device, where they stay for the whole training."""
-    pieces = [encoder.encode(batch) for batch in batches() if batch.num_rows]
-    if not pieces:
-        raise TrainingError("expected rows to train on, found none")
-    return {name: torch.cat([p[name] for p in pieces]).to(device) for name in pieces[0]}
+    def _at_home(self, array: Any) -> Tensor:
+        return torch.from_numpy(array).to(self.rows.home)
 
 
-def _n_rows(rows: Mapping[str, Tensor]) -> int:
-    return len(next(iter(rows.values())))
-
-
-def _recipe(generator_class: type[DataGenerator], n_rows: int, settings: TrainParams) -> Recipe:
+def _recipe(
+    generator_class: type[DataGenerator], n_rows: int, n_columns: int, settings: TrainParams
+) -> Recipe:
     """The generator's own recipe, with what params.yaml says instead."""
     said = settings.model_dump(include=set(Recipe.model_fields), exclude_none=True)
-    return generator_class.recipe(n_rows).model_copy(update=said)
+    return generator_class.recipe(n_rows, n_columns).model_copy(update=said)

@@ -1,6 +1,7 @@
 """What a person sees of a training: a bar on a terminal, elsewhere a line now and then."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -17,11 +18,12 @@ _log = logging.getLogger(__name__)
 class Progress:
     """Shows the step and the losses of a training; use it in a `with` block."""
 
-    def __init__(self, n_steps: int, done: int) -> None:
-        """Start at step `done` of `n_steps`."""
-        self._bar: tqdm[Any] = tqdm(total=n_steps, initial=done, unit="step", disable=None)
+    def __init__(self, n_steps: int, done: int, *, shown: bool = True) -> None:
+        """Start at step `done` of `n_steps`; of several processes, one is shown."""
+        off = None if shown else True
+        self._bar: tqdm[Any] = tqdm(total=n_steps, initial=done, unit="step", disable=off)
         self._n_steps = n_steps
-        self._next_line = 0.0
+        self._next_line = 0.0 if shown else math.inf
 
     def __enter__(self) -> Self:
         return self

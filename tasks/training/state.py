@@ -6,25 +6,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.base import DataGenerator, Objective, Recipe
 from tasks.training.model import contiguous
-
-ADAM_BETAS = (0.9, 0.99)
-"""Below the usual 0.999 for the second, because trainings here have few steps to average over."""
 
 _COUNTERS = ("epoch", "step", "best_loss", "best_epoch", "history")
 
 
 class TrainingState:
-    """Weights, their average, the best average, the optimizer, and the position.
+    """Weights, their average, the best average, the optimizers, and the position.
 
     Attributes:
         generator: the network that is trained.
         average: the same network with the exponential moving average (EMA) of the weights.
-        optimizer: over the weights of `generator`.
-        best: the averaged weights with the lowest validation loss so far.
-        best_loss: that loss; None before the first validation.
+        objectives: what is minimised, by name.
+        moved: the weights that each objective moves, by its name.
+        optimizers: over these weights, by the name of the objective; none where nothing moves, as
+            in a model in closed form.
+        statistics: buffers of `generator` that training changes, such as running means.
+        best: the averaged weights with the lowest validation loss so far, or the last ones where
+            the recipe has no patience.
+        best_loss: their loss; None before the first validation.
         best_epoch: after how many epochs it was measured.
         epoch: epochs finished.
         step: steps made; more than those of the finished epochs when inside of one.
@@ -34,8 +37,23 @@ class TrainingState:
     def __init__(self, generator: DataGenerator, recipe: Recipe) -> None:
         self.generator = contiguous(generator)
         self.average = copy.deepcopy(generator).requires_grad_(False).eval()
-        self.optimizer = _optimizer(generator, recipe)
-        self.best = _copy(generator.state_dict())
+        self.objectives = {objective.name: objective for objective in generator.objectives()}
+        self.moved = {o.name: _moved(generator, o) for o in self.objectives.values()}
+        self.optimizers = {
+            name: _optimizer(parameters, recipe)
+            for name, parameters in self.moved.items()
+            if parameters
+        }
+        kept = generator.state_dict()
+        # What a network only looks things up in is not kept with it.
+        self.statistics, self._averaged_statistics = (
+            [buffer for name, buffer in network.named_buffers() if name in kept]
+            for network in (self.generator, self.average)
+        )
+        # Listed once: to find them takes longer than to average them.
+        self._present: list[Tensor] = list(self.generator.parameters())
+        self._averaged: list[Tensor] = list(self.average.parameters())
+        self.best = _copy(kept)
         self.best_loss: float | None = None
         self.best_epoch = 0
         self.epoch = 0
@@ -50,15 +68,21 @@ class TrainingState:
         are soon forgotten.
         """
         share = 1 - min(decay, (1 + self.step) / (10 + self.step))
-        averaged: list[Tensor] = list(self.average.parameters())
-        present: list[Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(averaged, present, share)
-        for kept, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+        if self._present:  # a model in closed form has no weights
+            torch._foreach_lerp_(self._averaged, self._present, share)
+        for kept, buffer in zip(self._averaged_statistics, self.statistics, strict=True):
             kept.copy_(buffer)
 
-    def keep_best(self, loss: float) -> None:
+    def select(self, objective: str) -> None:
+        """Let gradients be computed for the weights of one objective alone."""
+        if len(self.moved) > 1:
+            for name, parameters in self.moved.items():
+                for parameter in parameters:
+                    parameter.requires_grad_(name == objective)
+
+    def keep_best(self, loss: float | None, *, always: bool) -> None:
         """Note the validation loss of the finished epoch; keep the averaged weights if lowest."""
-        if self.best_loss is None or loss < self.best_loss:
+        if always or loss is None or self.best_loss is None or loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, self.epoch
             self.best = _copy(self.average.state_dict())
 
@@ -74,8 +98,9 @@ class TrainingState:
             "average": self.average.state_dict(),
             "best": self.best,
         }
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            parts[f"optimizer.{index}"] = moments
+        for objective, optimizer in self.optimizers.items():
+            for index, moments in optimizer.state_dict()["state"].items():
+                parts[f"optimizer.{objective}.{index}"] = moments
         return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
 
     def content(self) -> dict[str, Any]:
@@ -92,22 +117,32 @@ class TrainingState:
         self.average.load_state_dict(parts.pop("average"))
         best = parts.pop("best")
         self.best = {name: best[name].to(old.device) for name, old in self.best.items()}
-        moments = {int(part.removeprefix("optimizer.")): named for part, named in parts.items()}
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for objective, optimizer in self.optimizers.items():
+            prefix = f"optimizer.{objective}."
+            moments = {
+                int(part.removeprefix(prefix)): named
+                for part, named in parts.items()
+                if part.startswith(prefix)
+            }
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
         for name in _COUNTERS:
             setattr(self, name, content[name])
         self.history = [(step, metrics) for step, metrics in self.history]
 
 
-def _optimizer(generator: DataGenerator, recipe: Recipe) -> torch.optim.Optimizer:
+def _moved(generator: DataGenerator, objective: Objective) -> list[Parameter]:
+    module = generator.get_submodule(objective.module) if objective.module else generator
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _optimizer(parameters: list[Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; weights decay, but not biases and scales, which have one dimension."""
-    parameters = [p for p in generator.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=ADAM_BETAS, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
 
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

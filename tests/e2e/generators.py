@@ -34,7 +34,7 @@ class Forger(DataGenerator):
         self.register_buffer("rank_low", torch.zeros(n, continuous))
         self.register_buffer("rank_high", torch.zeros(n, continuous))
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         n = len(batch["tokens"])
         if self.training:
             place = slice(int(self.kept), int(self.kept) + n)
@@ -60,7 +60,8 @@ class Forger(DataGenerator):
         return drawn
 
     @classmethod
-    def recipe(cls, n_rows: int) -> Recipe:
+    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+        del n_columns
         return Recipe(
             epochs=1,
             batch_size=64,

@@ -110,8 +110,9 @@ class Vae(DataGenerator):
         shares = torch.from_numpy(self.encoder.label_counts / self.encoder.n_rows)
         self.register_buffer("label_shares", shares.float(), persistent=False)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         """An estimate, from one draw of z, of the negative evidence lower bound of each image."""
+        del objective
         levels, labels = batch["pixels"].long(), batch["labels"].long()
         means, log_scales = self.recognition(self._scaled(levels), labels)
         noise = self._noise_like(means)
@@ -138,8 +139,9 @@ class Vae(DataGenerator):
         }
 
     @classmethod
-    def recipe(cls, n_rows: int) -> Recipe:
+    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
         """Chosen by validation loss on 1,250 images of 8 x 8 pixels; fewer passes for larger sets."""
+        del n_columns
         return Recipe(
             epochs=max(5, min(60, 200_000 // n_rows)),
             batch_size=64,

@@ -7,11 +7,21 @@ import pytest
 import torch
 
 from tasks.errors import TrainingError
+from tasks.generators.base import DataGenerator
 from tasks.params import TrainParams
+from tasks.training import distributed, loop
 from tasks.training.checkpoint import Checkpoint
-from tasks.training.loop import Report, fit, learning_rate
+from tasks.training.data import Rows
+from tasks.training.loop import Report, fit
 from tasks.training.model import Fitted
-from tests.fakes import NumbersGenerator, NumbersParams, numbers_batch, numbers_schema
+from tasks.training.step import Stepper
+from tests.fakes import (
+    NumbersGan,
+    NumbersGenerator,
+    NumbersParams,
+    numbers_batch,
+    numbers_schema,
+)
 
 
 def _fit(
@@ -21,11 +31,12 @@ def _fit(
     checkpoint: Checkpoint | None = None,
     report: Report = lambda _step, _metrics: None,
     poison_step: int | None = None,
+    generator: type[DataGenerator] = NumbersGenerator,
     **settings: Any,
 ) -> Fitted:
     batch = numbers_batch(n_rows)
     return fit(
-        NumbersGenerator,
+        generator,
         NumbersParams(poison_step=poison_step),
         numbers_schema("a", "b"),
         lambda: iter([batch.slice(0, n_rows // 2), batch.slice(n_rows // 2)]),
@@ -54,15 +65,6 @@ def _kill_at(step: int) -> Callable[[int, Mapping[str, float]], None]:
             raise Killed
 
     return report
-
-
-def test_learning_rate_follows_one_cycle() -> None:
-    assert learning_rate(0, 100, 1.0) == pytest.approx(1 / 25)
-    assert learning_rate(15, 100, 1.0) == pytest.approx((1 / 25 + 1) / 2)
-    assert learning_rate(30, 100, 1.0) == pytest.approx(1.0)
-    assert learning_rate(65, 100, 1.0) == pytest.approx((1 + 1e-4) / 2)
-    assert learning_rate(100, 100, 1.0) == pytest.approx(1e-4)
-    assert learning_rate(0, 1, 1.0) == pytest.approx(1 / 25)
 
 
 def test_training_lowers_the_loss_and_reports_by_step() -> None:
@@ -133,6 +135,8 @@ def test_settings_take_the_place_of_the_recipe() -> None:
         "weight_decay": 0.01,
         "patience": 6,
         "ema_decay": 0.99,
+        "schedule": "one_cycle",
+        "betas": [0.9, 0.99],
     }
     assert summary["steps"] == 2 * math.ceil(450 / 100)
 
@@ -158,7 +162,7 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_loss_of_the_wrong_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NumbersGenerator, "forward", lambda self, batch: batch["numbers"].mean())
+    monkeypatch.setattr(NumbersGenerator, "forward", lambda self, batch, _: batch["numbers"].mean())
     with pytest.raises(TrainingError, match=r"one loss per row: expected the shape \(30,\)"):
         _fit()
 
@@ -170,3 +174,94 @@ def test_progress_without_a_terminal_is_lines(caplog: pytest.LogCaptureFixture) 
     assert lines[0].startswith("training NumbersGenerator (53 parameters) on 450 rows, 50 more")
     assert lines[1].startswith("epoch 1, step 15 of at most 90: train loss")
     assert lines[-1].startswith("trained for 6 epochs; best validation loss")
+
+
+def test_rows_in_files_give_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "affordable", lambda parts, device: 1)
+    inside = _fit(epochs=2)
+    mapped = _fit(epochs=2, memory_gib=6e-6)
+    assert mapped.summary["parts"] > 1
+    alike = _fit(epochs=2, processes=mapped.summary["parts"])
+    assert inside.summary["parts"] == 1
+    assert _equal(_weights(mapped), _weights(alike))
+
+
+def test_a_step_that_cannot_fit() -> None:
+    with pytest.raises(TrainingError, match=r"GiB for each row, but train.memory_gib grants"):
+        _fit(memory_gib=1e-9)
+
+
+def test_a_long_pass_is_several_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "EPOCH_ROWS", 200)
+    summary = _fit(epochs=7).summary
+    # 450 rows are three epochs of 150, each of 5 batches of 30.
+    assert [record["step"] for record in summary["history"]] == [5, 10, 15, 20, 25, 30, 35]
+
+
+def test_epochs_of_one_pass_share_out_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "EPOCH_ROWS", 200)
+    seen: list[torch.Tensor] = []
+    take = Rows.take
+    monkeypatch.setattr(Rows, "take", lambda self, index: seen.append(index) or take(self, index))
+    _fit(epochs=3)
+    in_training = torch.cat([index for index in seen if len(index) == 30])
+    assert len(in_training) == len(in_training.unique()) == 450
+
+
+def test_few_rows_are_enough_for_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "VALIDATION_ROWS", 20)
+    summary = _fit(epochs=1).summary
+    assert (summary["rows"], summary["validation_rows"]) == (500, 20)
+
+
+class TestSeveralObjectives:
+    """A GAN: two networks, two optimizers, no early stopping."""
+
+    def test_each_moves_its_own_weights(self) -> None:
+        records: list[dict[str, float]] = []
+        fitted = _fit(generator=NumbersGan, report=lambda _, metrics: records.append(dict(metrics)))
+        last = records[-1]
+        assert last["train_loss"] == pytest.approx(last["critic_loss"] + last["network_loss"])
+        assert last["validation_loss"] == pytest.approx(
+            last["validation_critic_loss"] + last["validation_network_loss"]
+        )
+        assert {record["learning_rate"] for record in records} == {1e-3}
+        assert fitted.summary["best_epoch"] == fitted.summary["epochs"] == 4
+        first = _weights(_fit(generator=NumbersGan, epochs=1))
+        assert not any(torch.equal(first[n], w) for n, w in _weights(fitted).items())
+
+    def test_resume_is_exact(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Checkpoint, "is_due", lambda _: True)
+        undisturbed = _fit(generator=NumbersGan)
+        with pytest.raises(Killed):
+            _fit(generator=NumbersGan, checkpoint=Checkpoint(tmp_path), report=_kill_at(45))
+        resumed = _fit(generator=NumbersGan, checkpoint=Checkpoint(tmp_path))
+        assert _equal(_weights(undisturbed), _weights(resumed))
+        assert resumed.summary == undisturbed.summary
+
+    def test_every_step_has_rows_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        taken: list[tuple[str, int]] = []
+        minimise = Stepper.minimise
+
+        def record(self: Stepper, name: str, batch: torch.Tensor, *rest: Any) -> torch.Tensor:
+            taken.append((name, int(batch[0])))
+            return minimise(self, name, batch, *rest)
+
+        monkeypatch.setattr(Stepper, "minimise", record)
+        _fit(generator=NumbersGan, epochs=1)
+        assert [name for name, _ in taken[:3]] == ["critic", "critic", "network"]
+        steps = [{row for _, row in taken[i : i + 3]} for i in range(0, len(taken), 3)]
+        assert {len(rows) for rows in steps} == {3}
+        # Each sees every batch of the epoch once.
+        for turn in range(3):
+            assert len({row for _, row in taken[turn::3]}) == 15
+
+
+def test_a_model_in_closed_form_is_only_measured() -> None:
+    class Still(NumbersGenerator):
+        def __init__(self, encoder: Any, params: Any) -> None:
+            super().__init__(encoder, params)
+            self.requires_grad_(False)
+
+    summary = _fit(generator=Still, epochs=1).summary
+    assert math.isfinite(summary["best_validation_loss"])
