@@ -14,9 +14,23 @@ import pyarrow as pa
 import torch
 
 from tasks.schema import DatasetSchema
+from tasks.storage import StoredRows, count_rows
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
-"""Starts a pass over the training rows; an encoder may make several."""
+"""Starts a pass over the training rows; an encoder may make several. See `select`."""
+
+
+def select(batches: Batches, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A pass over some columns; of stored rows, nothing else is read."""
+    source = batches(columns) if isinstance(batches, StoredRows) else batches()
+    return (batch.select(columns) for batch in source)
+
+
+def count(batches: Batches) -> int:
+    """Rows of a pass; of stored rows, from the files' footers alone."""
+    if isinstance(batches, StoredRows):
+        return count_rows(batches.folder, batches.table)
+    return sum(batch.num_rows for batch in batches())
 
 
 class Encoder(ABC):
@@ -27,6 +41,11 @@ class Encoder(ABC):
     """
 
     schema: DatasetSchema
+
+    @property
+    def made_anew(self) -> frozenset[str]:
+        """Columns that `decode` fills with new identifiers, which never repeat."""
+        return frozenset()
 
     @classmethod
     @abstractmethod
@@ -43,7 +62,11 @@ class Encoder(ABC):
 
     @abstractmethod
     def decode(
-        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
+        self,
+        encoded: Mapping[str, torch.Tensor],
+        rng: np.random.Generator,
+        first_row: int = 0,
+        held: Mapping[str, Any] | None = None,
     ) -> pa.RecordBatch:
         """Rows that follow the schema, from tensors as `encode` gives them.
 
@@ -52,6 +75,8 @@ class Encoder(ABC):
             rng: all randomness comes from it.
             first_row: rows decoded before, where a table is decoded in pieces: new identifiers
                 count on from it, so that none occurs twice.
+            held: by column name, what the rows were drawn for, one value or one a row: written as
+                it is, since a continuous value decodes to one nearby.
         """
 
     @abstractmethod

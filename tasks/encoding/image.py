@@ -109,10 +109,14 @@ class ImageEncoder(Encoder):
         }
 
     def decode(
-        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
+        self,
+        encoded: Mapping[str, torch.Tensor],
+        rng: np.random.Generator,
+        first_row: int = 0,
+        held: Mapping[str, Any] | None = None,
     ) -> pa.RecordBatch:
         """PNG files named by their number, with labels and sizes."""
-        del rng
+        del rng, held
         pixels = self.levels[encoded["pixels"].cpu().numpy().astype(np.int64)].transpose(0, 2, 3, 1)
         n = len(pixels)
         files = [

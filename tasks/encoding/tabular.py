@@ -1,6 +1,6 @@
 """Rows of a table <-> tokens and ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -8,20 +8,30 @@ import pyarrow as pa
 import torch
 from scipy.special import ndtri
 
-from tasks.encoding.base import Batches, Encoder
+from tasks.encoding.base import Batches, Encoder, count
 from tasks.encoding.columns.base import ColumnEncoder
 from tasks.encoding.columns.categorical import CategoricalEncoder
 from tasks.encoding.columns.identifier import IdentifierEncoder
 from tasks.encoding.columns.numeric import NumericEncoder
 from tasks.encoding.columns.units import is_measurable
-from tasks.errors import DataError
+from tasks.encoding.constraints.plan import Reparametrisation
+from tasks.errors import DataError, NothingToLearn
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema, arrow_type
 
 MOMENT_ROWS = 100_000
 """Rows, evenly spaced, from which moments are taken at most."""
 
+MOMENT_PIECE_ROWS = 8_192
+"""Rows whose features are in memory at a time."""
+
+FIT_CELLS = 20_000_000
+"""Cells that are in memory at a time at most while columns are fitted, or one whole column."""
+
 MAX_INDICATORS = 16
 """Tokens of a column up to which each counts in the linear part of what is learned about it."""
+
+MAX_FEATURES = 1_024
+"""Features of that linear part beyond which no more columns get indicators."""
 
 RANK_MARGIN = 1e-6
 """Ranks are kept so far from 0 and 1, so that their normal scores are finite."""
@@ -46,9 +56,10 @@ class TabularEncoder(Encoder):
 
     Attributes:
         n_rows: training rows.
-        columns: encoders of all columns, in the order of the schema.
+        plan: which columns are learned, in place of those that constraints bind to each other.
+        columns: encoders of all learned columns, in the order of `plan.learned`.
         continuous: indices into `columns` of the R columns with a continuous part.
-        indicated: indices into `columns` of those with 2 to `MAX_INDICATORS` tokens.
+        indicated: indices into `columns` of those whose tokens are features of `moments`.
         moments: (F, F) float64, mean products over training rows of F features: the normal
             scores of the R continuous columns (the standard normal quantiles of the ranks; 0 where
             a cell is not continuous), then one indicator for each token of each indicated column.
@@ -60,39 +71,39 @@ class TabularEncoder(Encoder):
         n_rows: int,
         columns: list[ColumnEncoder],
         moments: np.ndarray,
+        plan: Reparametrisation | None = None,
     ) -> None:
         self.schema = schema
+        self.plan = plan or Reparametrisation(schema.main, [])
         self.n_rows = n_rows
         self.columns = columns
         self.moments = moments
         self.continuous = [
             i for i, column in enumerate(columns) if column.continuous_token is not None
         ]
-        self.indicated = [
-            i for i, column in enumerate(columns) if 2 <= column.n_tokens <= MAX_INDICATORS
-        ]
+        self.indicated = indicated(columns)
         self.token_dtype = _narrowest(max(column.n_tokens for column in columns))
 
     @classmethod
     def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
         """Fit an encoder to each column, and the moments of all."""
         del rng
-        table = pa.Table.from_batches(batches(), arrow_schema(schema.main))
-        if table.num_rows < 2:
-            raise DataError(f"expected two training rows at least, found {table.num_rows}")
-        columns = [
-            _encoder_class(schema.main, column).fit(column, _whole(table.column(column.name)))
-            for column in schema.main.columns
-        ]
+        n_rows = count(batches)
+        if n_rows < 2:
+            raise DataError(f"expected two training rows at least, found {n_rows}")
+        plan = Reparametrisation.fit(schema.main, batches)
+        columns = list(_fit_columns(plan, batches, n_rows))
         if all(column.n_tokens <= 1 and column.continuous_token is None for column in columns):
-            raise DataError(
+            raise NothingToLearn(
                 f"expected a column of {schema.main.name!r} that varies and is no identifier, found"
                 " none: there is nothing to learn"
             )
-        return cls(schema, table.num_rows, columns, _moments(columns, table))
+        spaced = _spaced_rows(plan, batches, n_rows)
+        return cls(schema, n_rows, columns, _moments(columns, spaced), plan)
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
-        """Tokens and ranks of all columns."""
+        """Tokens and ranks of all learned columns."""
+        batch = self.plan.encode(batch)
         encoded = [column.encode(batch.column(column.column.name)) for column in self.columns]
         lows = [cells.rank_low for cells in encoded if cells.rank_low is not None]
         highs = [cells.rank_high for cells in encoded if cells.rank_high is not None]
@@ -103,36 +114,58 @@ class TabularEncoder(Encoder):
             "rank_high": _ranks(highs, batch.num_rows),
         }
 
-    def encode_value(self, name: str, value: Any) -> tuple[int, float]:
-        """Token and rank of one value of the column `name`, if it survives encoding.
+    def encode_values(self, name: str, values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of the learned column `name` that drawn rows are to have.
+
+        A continuous value is encoded exactly enough for what depends on it; decoding gives one
+        nearby, so whoever holds values writes them over those that come out.
+
+        Shape:
+            values: n of them.
+            returns: (n,) int64 tokens, (n,) float32 ranks.
 
         Raises:
-            DataError: there is no such column, or decoding would not give the value back.
+            DataError: there is no such column, or a value has the wrong type, was not learned or
+                was too rare to be kept, or is beyond the range of what was learned.
         """
-        names = self.schema.main.column_names
-        if name not in names:
+        names = self.plan.learned.column_names
+        if name not in self.plan.learned_as_is:
+            if name in self.schema.main.column_names:
+                raise DataError(self.plan.why_not_learned(name))
             raise DataError(f"expected one of the columns {names}, found {name!r}")
         encoder = self.columns[names.index(name)]
+        if encoder.n_tokens == 0:
+            raise DataError(f"{name!r} is made anew, not learned")
+        kind = arrow_type(encoder.column)
         try:
-            values = pa.array([value], arrow_type(encoder.column))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError) as error:
+            # To an integer, an array is made by cutting decimals off, a cast refuses to.
+            given = pa.array(values) if pa.types.is_integer(kind) else pa.array(values, kind)
+            wanted = given.cast(kind)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
             raise DataError(
-                f"column {name!r}: expected a value of type {encoder.column.type}, found {value!r}"
+                f"column {name!r}: expected values of type {encoder.column.type}: {error}"
             ) from error
-        cells = encoder.encode(values)
-        rank = 0.5
+        cells = encoder.encode(wanted)
+        ranks = np.full(len(wanted), 0.5, dtype=np.float32)
+        is_inside = np.zeros(len(wanted), dtype=bool)
         if cells.rank_low is not None and cells.rank_high is not None:
-            rank = float(np.float32((cells.rank_low[0] + cells.rank_high[0]) / 2))
-        again = encoder.decode(cells.tokens, np.array([rank]), np.random.default_rng(0), 0)
-        if not again.equals(values):
-            raise DataError(
-                f"column {name!r} cannot be held at {value!r}; the nearest value that can be"
-                f" is {again[0].as_py()!r}"
-            )
-        return int(cells.tokens[0]), rank
+            ranks = ((cells.rank_low + cells.rank_high) / 2).astype(np.float32)
+            is_inside = (cells.tokens == encoder.continuous_token) & (ranks > 0) & (ranks < 1)
+        again = encoder.decode(cells.tokens, ranks, np.random.default_rng(0), 0)
+        for value, found, inside in zip(wanted, again, is_inside.tolist(), strict=True):
+            if not inside and not found.equals(value):
+                raise DataError(
+                    f"column {name!r} cannot be held at {value.as_py()!r}, which is not among what"
+                    f" was learned; {_near(encoder, found)}"
+                )
+        return cells.tokens, ranks
 
     def decode(
-        self, encoded: Mapping[str, torch.Tensor], rng: np.random.Generator, first_row: int = 0
+        self,
+        encoded: Mapping[str, torch.Tensor],
+        rng: np.random.Generator,
+        first_row: int = 0,
+        held: Mapping[str, Any] | None = None,
     ) -> pa.RecordBatch:
         """Rows of the main table."""
         tokens = encoded["tokens"].cpu().numpy().astype(np.int64)
@@ -143,7 +176,9 @@ class TabularEncoder(Encoder):
             column.decode(tokens[:, i], ranks[:, i], rng, first_row)
             for i, column in enumerate(self.columns)
         ]
-        return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(self.schema.main))
+        learned = pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(self.plan.learned))
+        # Before columns are computed from others, as a formula is.
+        return self.plan.decode(_holding(learned, held or {}), rng)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: JSON, and arrays."""
@@ -153,16 +188,18 @@ class TabularEncoder(Encoder):
             content, own = column.state()
             contents.append({"encoder": kinds[type(column)], **content})
             arrays |= {f"{i}.{name}": array for name, array in own.items()}
-        return {"n_rows": self.n_rows, "columns": contents}, arrays
+        content = {"n_rows": self.n_rows, "constraints": self.plan.state(), "columns": contents}
+        return content, arrays
 
     @classmethod
     def from_state(
         cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
         """The encoder whose `state()` this is."""
+        plan = Reparametrisation.from_state(schema.main, content["constraints"])
         columns = []
         for i, (column, own) in enumerate(
-            zip(schema.main.columns, content["columns"], strict=True)
+            zip(plan.learned.columns, content["columns"], strict=True)
         ):
             prefix = f"{i}."
             parts = {
@@ -171,7 +208,12 @@ class TabularEncoder(Encoder):
                 if name.startswith(prefix)
             }
             columns.append(_ENCODERS[own["encoder"]].from_state(column, own, parts))
-        return cls(schema, content["n_rows"], columns, arrays["moments"])
+        return cls(schema, content["n_rows"], columns, arrays["moments"], plan)
+
+    @property
+    def made_anew(self) -> frozenset[str]:
+        """The columns of new identifiers."""
+        return frozenset(c.column.name for c in self.columns if isinstance(c, IdentifierEncoder))
 
 
 def _encoder_class(table: TableSchema, column: Column) -> type[ColumnEncoder]:
@@ -186,26 +228,91 @@ def _encoder_class(table: TableSchema, column: Column) -> type[ColumnEncoder]:
     return CategoricalEncoder
 
 
+def _fit_columns(plan: Reparametrisation, batches: Batches, n_rows: int) -> Iterator[ColumnEncoder]:
+    """Encoders of all learned columns; of a long table a few columns at a time are in memory."""
+    table = plan.learned
+    arrow = arrow_schema(table)
+    n_together = max(1, FIT_CELLS // n_rows)
+    for start in range(0, len(table.columns), n_together):
+        group = table.columns[start : start + n_together]
+        names = [column.name for column in group]
+        part = pa.schema([arrow.field(name) for name in names])
+        cells = pa.Table.from_batches(plan.select(batches, names), part)
+        for column in group:
+            yield _encoder_class(table, column).fit(column, _whole(cells.column(column.name)))
+
+
+def _spaced_rows(plan: Reparametrisation, batches: Batches, n_rows: int) -> pa.Table:
+    """`MOMENT_ROWS` learned rows, evenly spaced; all where there are fewer."""
+    wanted = np.linspace(0, n_rows - 1, min(n_rows, MOMENT_ROWS)).astype(np.int64)
+    taken, end = [], 0
+    for batch in plan.select(batches, plan.learned.column_names):
+        start, end = end, end + batch.num_rows
+        first, last = np.searchsorted(wanted, [start, end])
+        taken.append(batch.take(pa.array(wanted[first:last] - start)))
+    return pa.Table.from_batches(taken, arrow_schema(plan.learned))
+
+
 def _moments(columns: list[ColumnEncoder], table: pa.Table) -> np.ndarray:
     """Mean products of normal scores and indicators; see `TabularEncoder.moments`."""
-    n_rows = min(table.num_rows, MOMENT_ROWS)
-    table = table.take(pa.array(np.linspace(0, table.num_rows - 1, n_rows).astype(np.int64)))
+    total: Any = 0.0
+    for piece in table.combine_chunks().to_batches(max_chunksize=MOMENT_PIECE_ROWS):
+        features = torch.from_numpy(_features(columns, piece))
+        # By torch, whose number of threads is fixed: another number may change the last bit.
+        total = total + (features @ features.T).numpy()
+    return np.asarray(total / table.num_rows)
+
+
+def _features(columns: list[ColumnEncoder], batch: pa.RecordBatch) -> np.ndarray:
+    """(F, B) normal scores and indicators of the rows; see `TabularEncoder.moments`."""
     scores: list[np.ndarray] = []
     indicators: list[np.ndarray] = []
-    for column in columns:
-        is_indicated = 2 <= column.n_tokens <= MAX_INDICATORS
-        if column.continuous_token is None and not is_indicated:
+    have_indicators = set(indicated(columns))
+    for i, column in enumerate(columns):
+        if column.continuous_token is None and i not in have_indicators:
             continue
-        cells = column.encode(_whole(table.column(column.column.name)))
+        cells = column.encode(batch.column(column.column.name))
         if cells.rank_low is not None and cells.rank_high is not None:
             ranks = np.clip((cells.rank_low + cells.rank_high) / 2, RANK_MARGIN, 1 - RANK_MARGIN)
             scores.append(np.where(cells.tokens == column.continuous_token, ndtri(ranks), 0.0))
-        if is_indicated:
+        if i in have_indicators:
             indicators.extend((cells.tokens == np.arange(column.n_tokens)[:, None]).astype(float))
     rows = [*scores, *indicators]
-    features = torch.from_numpy(np.stack(rows) if rows else np.empty((0, table.num_rows)))
-    # By torch, whose number of threads is fixed: another number may change the last bit.
-    return np.asarray((features @ features.T).numpy() / table.num_rows)
+    return np.stack(rows) if rows else np.empty((0, batch.num_rows))
+
+
+def indicated(columns: list[ColumnEncoder]) -> list[int]:
+    """Which columns have an indicator for each token: those of few, while there is room."""
+    n_features = sum(column.continuous_token is not None for column in columns)
+    found = []
+    for i, column in enumerate(columns):
+        if not 2 <= column.n_tokens <= MAX_INDICATORS:
+            continue
+        n_features += column.n_tokens
+        if n_features <= MAX_FEATURES:
+            found.append(i)
+    return found
+
+
+def _holding(rows: pa.RecordBatch, held: Mapping[str, Any]) -> pa.RecordBatch:
+    """The rows with these values in place, one for all rows or one a row."""
+    for name, values in held.items():
+        i = rows.schema.get_field_index(name)
+        field = rows.schema.field(i)
+        if isinstance(values, pa.Array | pa.ChunkedArray):
+            values = values.to_pylist()
+        each = values if isinstance(values, list) else [values] * rows.num_rows
+        rows = rows.set_column(i, field, pa.array(each, field.type))
+    return rows
+
+
+def _near(encoder: ColumnEncoder, found: pa.Scalar) -> str:
+    """What could be asked for instead of a value that was not learned."""
+    if isinstance(encoder, CategoricalEncoder):
+        shown = encoder.values.slice(0, 10).to_pylist()
+        more = ", ..." if len(encoder.values) > len(shown) else ""
+        return f"values that can be: {', '.join(map(repr, shown))}{more}"
+    return f"the nearest value that can be is {found.as_py()!r}"
 
 
 def _whole(values: pa.ChunkedArray) -> pa.Array:

@@ -1,5 +1,6 @@
 """Network layers that several generators share."""
 
+import itertools
 import math
 from typing import NamedTuple, cast
 
@@ -14,9 +15,10 @@ LOG_SCALE_RANGE = (-6.0, 3.0)
 
 
 class BlockMaskedLinear(nn.Module):
-    """A linear map between vectors cut into blocks, in which block j sees the blocks up to j.
+    """A linear map between vectors cut into blocks, in which an output block sees some input blocks.
 
-    The masked connections of MADE, with a block of units for each variable instead of single ones.
+    Usually block j sees the blocks up to j: the masked connections of MADE, with a block of units
+    for each variable instead of single ones.
 
     Source: Germain et al. 2015, MADE, section 4, arXiv:1502.03509.
 
@@ -31,85 +33,138 @@ class BlockMaskedLinear(nn.Module):
     """
 
     mask: Tensor
+    blocks: Tensor
 
     def __init__(self, in_sizes: list[int], out_size: int, strict: bool) -> None:
         super().__init__()
         self.out_size = out_size
-        ends = [0]
-        for size in in_sizes:
-            ends.append(ends[-1] + size)
-        self.visible = [ends[j] if strict else ends[j + 1] for j in range(len(in_sizes))]
-        mask = torch.zeros(len(in_sizes), out_size, ends[-1])
-        weight = torch.zeros_like(mask)
-        for j, width in enumerate(self.visible):
-            mask[j, :, :width] = 1.0
-            bound = 1.0 / math.sqrt(max(width, 1))
-            weight[j, :, :width].uniform_(-bound, bound)
-        self.weight = nn.Parameter(weight.flatten(0, 1))
-        self.bias = nn.Parameter(torch.zeros(len(in_sizes) * out_size))
-        self.register_buffer("mask", mask.flatten(0, 1), persistent=False)
+        self.ends = [0, *itertools.accumulate(in_sizes)]
+        places = torch.arange(len(in_sizes))
+        blocks = places.repeat_interleave(torch.tensor(in_sizes))
+        self.register_buffer("blocks", blocks, persistent=False)
+        before = places[:, None] > places if strict else places[:, None] >= places
+        mask = self.mask_for(before)
+        bound = mask.sum(dim=1, keepdim=True).clamp(min=1).rsqrt()
+        self.weight = nn.Parameter(torch.empty_like(mask).uniform_(-1, 1) * bound * mask)
+        self.bias = nn.Parameter(torch.zeros(len(mask)))
+        self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """All output blocks."""
-        return functional.linear(x, self.weight * self.mask, self.bias)
+    def mask_for(self, seen: Tensor) -> Tensor:
+        """(J * out_size, sum(in_sizes)) float from (J, J) bool: whether block j sees block i."""
+        return seen.float()[:, self.blocks].repeat_interleave(self.out_size, dim=0)
 
-    def block(self, x: Tensor, j: int) -> Tensor:
-        """Output block `j` alone: (B, out_size); of `x`, only the blocks that it sees are read."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """All output blocks; `mask`, as `mask_for` gives it, stands in for the usual one."""
+        return functional.linear(x, self.weight * (self.mask if mask is None else mask), self.bias)
+
+    def block(self, x: Tensor, j: int, n_blocks: int) -> Tensor:
+        """Output block `j` alone: (B, out_size).
+
+        Of `x`, the first `n_blocks` blocks are read, and those must be 0 that `j` does not see.
+        """
         rows = slice(j * self.out_size, (j + 1) * self.out_size)
-        width = self.visible[j]
+        width = self.ends[n_blocks]
         return functional.linear(x[:, :width], self.weight[rows, :width], self.bias[rows])
+
+    def row_gradient_square_norms(
+        self, x: Tensor, gradient: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """(B,) squared lengths of each row's gradient of all weights, for differential privacy.
+
+        That of block j is an outer product of the gradient of its output with what it sees.
+
+        Args:
+            x: what went in.
+            gradient: (B, J * out_size) of what came out.
+            mask: that went in beside `x`.
+        """
+        of_outputs = gradient.square().reshape(len(x), -1, self.out_size).sum(dim=2)
+        seen = (self.mask if mask is None else mask)[:: self.out_size]
+        norms: Tensor = (of_outputs * (x.square() @ seen.T + 1)).sum(dim=1)
+        return norms
 
 
 class BlockMaskedNetwork(nn.Module):
-    """Features of each of J blocks from the blocks before it: residual layers, masked by blocks.
+    """Features of each of J blocks from the blocks before it: layers masked by blocks.
 
     Args:
         in_sizes: units of each input block, J of them.
-        hidden_units: features of a block, and units of it in each layer.
-        n_layers: residual layers after the first layer.
+        hidden_units: units of a block in each hidden layer.
+        out_units: features of a block.
+        n_layers: layers after the first one; each adds to what it gets, but the last one where
+            `out_units` are not as many as `hidden_units`.
         dropout: share of units left out in training.
 
     Shape:
         input: (B, sum(in_sizes)) float.
-        output: (B, J, hidden_units) float.
+        output: (B, J, out_units) float.
     """
 
     def __init__(
-        self, in_sizes: list[int], *, hidden_units: int, n_layers: int, dropout: float
+        self,
+        in_sizes: list[int],
+        *,
+        hidden_units: int,
+        out_units: int,
+        n_layers: int,
+        dropout: float,
     ) -> None:
         super().__init__()
-        n_blocks = len(in_sizes)
-        self.shape = (n_blocks, hidden_units)
+        self.n_blocks = len(in_sizes)
+        self.hidden_units = hidden_units
         self.first = BlockMaskedLinear(in_sizes, hidden_units, strict=True)
-        self.residual = nn.ModuleList(
-            BlockMaskedLinear([hidden_units] * n_blocks, hidden_units, strict=False)
-            for _ in range(n_layers)
+        sizes = [hidden_units] * (n_layers - 1) + [out_units]
+        self.others = nn.ModuleList(
+            BlockMaskedLinear([hidden_units] * self.n_blocks, size, strict=False) for size in sizes
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Features of all blocks at once."""
-        h = self.dropout(functional.silu(self.first(x)))
-        for layer in self.residual:
-            h = h + self.dropout(functional.silu(layer(h)))
-        return torch.reshape(h, (len(x), *self.shape))
+    def forward(self, x: Tensor, turns: Tensor | None = None) -> Tensor:
+        """Features of all blocks at once.
+
+        Shape:
+            turns: (J,) int64, when the turn of each block is, where that is not their usual order.
+        """
+        masks: list[Tensor | None] = [None] * (1 + len(self.others))
+        if turns is not None:
+            masks = [self.first.mask_for(turns[:, None] > turns)]
+            up_to = turns[:, None] >= turns
+            for size, layers in itertools.groupby(self.others, key=lambda layer: layer.out_size):
+                del size
+                same = list(layers)
+                masks += [cast(BlockMaskedLinear, same[0]).mask_for(up_to)] * len(same)
+        h = self.dropout(functional.silu(self.first(x, masks[0])))
+        for layer, mask in zip(self.others, masks[1:], strict=True):
+            h = _added(h, self.dropout(functional.silu(layer(h, mask))))
+        return torch.unflatten(h, 1, (self.n_blocks, -1))
 
     def new_states(self, n: int) -> list[Tensor]:
-        """What `block` keeps of the blocks before, for `n` rows."""
-        width = self.shape[0] * self.shape[1]
-        return [self.first.weight.new_zeros(n, width) for _ in self.residual]
+        """What `block` keeps of the blocks whose turn was before, for `n` rows."""
+        width = self.n_blocks * self.hidden_units
+        return [self.first.weight.new_zeros(n, width) for _ in self.others]
 
-    def block(self, x: Tensor, states: list[Tensor], j: int) -> Tensor:
-        """Features of block `j` alone, without dropout: (B, hidden_units).
+    def block(self, x: Tensor, states: list[Tensor], j: int, n_blocks: int) -> Tensor:
+        """Features of block `j` alone, without dropout: (B, out_units).
 
-        To be called with j = 0, 1, 2 ... for the same `states`, which it completes; of `x`, it
-        reads the blocks before j.
+        To be called once for each block, in any order, for the same `states`, which it completes.
+
+        Args:
+            x: (B, sum(in_sizes)), 0 for block `j` and those whose turn is later.
+            states: as `new_states` gave them.
+            j: which block.
+            n_blocks: so many of the first blocks include `j` and all whose turn was before.
         """
-        h = functional.silu(self.first.block(x, j))
-        for layer, state in zip(self.residual, states, strict=True):
-            state[:, j * self.shape[1] : (j + 1) * self.shape[1]] = h
-            h = h + functional.silu(cast(BlockMaskedLinear, layer).block(state, j))
+        h = functional.silu(self.first.block(x, j, n_blocks))
+        units = slice(j * self.hidden_units, (j + 1) * self.hidden_units)
+        for layer, state in zip(self.others, states, strict=True):
+            state[:, units] = h
+            block = cast(BlockMaskedLinear, layer).block(state, j, n_blocks)
+            h = _added(h, functional.silu(block))
         return h
+
+
+def _added(h: Tensor, change: Tensor) -> Tensor:
+    return h + change if h.shape == change.shape else change
 
 
 class Mixture(NamedTuple):

@@ -11,11 +11,11 @@ from tasks.encoding.columns.base import COMMON_ROWS, ColumnEncoder, EncodedColum
 from tasks.errors import DataError
 from tasks.schema import Column, arrow_type
 
-MAX_CATEGORIES = 4_096
+MAX_CATEGORIES = 2**20
 """Values that get a token of their own at most; the others count as rare."""
 
 SUPPRESSED = "(suppressed)"
-"""What a text column without a single common value holds in synthetic data."""
+"""What a rare text becomes where most are rare: drawing common ones instead would invent a column."""
 
 
 class CategoricalEncoder(ColumnEncoder):
@@ -23,7 +23,8 @@ class CategoricalEncoder(ColumnEncoder):
 
     Lost: a value that fills fewer rows than `COMMON_ROWS`, or is not among the `MAX_CATEGORIES`
     commonest, is never published: `decode` draws one of the other values by their frequency
-    instead, or writes `SUPPRESSED` (texts) or a missing value where no value is common. So
+    instead; texts of which most rows are rare become `SUPPRESSED`, and other values of which none
+    is common are missing. So
     no value of a column of names that differ gets out (one that fills enough rows does: drop a
     column that tells persons apart, in `clean`), and free text without a generator of its own
     comes out empty of content. Both booleans are always kept. A value that was not seen in `fit`
@@ -32,17 +33,19 @@ class CategoricalEncoder(ColumnEncoder):
     Attributes:
         values: (V,) the common values, commonest first.
         counts: (V,) their rows.
+        n_rare: rows of rare values.
     """
 
     def __init__(
-        self, column: Column, values: pa.Array, counts: np.ndarray, has_rare: bool, has_null: bool
+        self, column: Column, values: pa.Array, counts: np.ndarray, n_rare: int, has_null: bool
     ) -> None:
         self.column = column
         self.values = values
         self.counts = counts
-        self.rare_token = len(values) if has_rare else None
-        self.null_token = len(values) + has_rare if has_null else None
-        self.n_tokens = len(values) + has_rare + has_null
+        self.n_rare = n_rare
+        self.rare_token = len(values) if n_rare else None
+        self.null_token = len(values) + bool(n_rare) if has_null else None
+        self.n_tokens = len(values) + bool(n_rare) + has_null
 
     @classmethod
     def fit(cls, column: Column, values: pa.Array) -> Self:
@@ -62,7 +65,7 @@ class CategoricalEncoder(ColumnEncoder):
             column,
             counted.field("values").take(pa.array(kept)),
             counts[kept],
-            has_rare=len(kept) < len(texts),
+            n_rare=int(counts.sum() - counts[kept].sum()),
             has_null=values.null_count > 0,
         )
 
@@ -89,6 +92,10 @@ class CategoricalEncoder(ColumnEncoder):
             rare = chosen == self.rare_token
             if len(self.values) == 0:
                 return self._suppressed(missing)
+            if self.n_rare > self.counts.sum() and _is_text(self.values.type):
+                hidden = pa.array([SUPPRESSED], self.values.type)
+                chosen[rare] = len(self.values)
+                return pa.concat_arrays([self.values, hidden]).take(pa.array(chosen, mask=missing))
             chosen[rare] = rng.choice(
                 len(self.values), size=int(rare.sum()), p=self.counts / self.counts.sum()
             )
@@ -98,7 +105,7 @@ class CategoricalEncoder(ColumnEncoder):
         """What `from_state` needs: JSON, and arrays."""
         content = {
             "values": as_texts(self.values),
-            "rare": self.rare_token is not None,
+            "rare": self.n_rare,
             "null": self.null_token is not None,
         }
         return content, {"counts": self.counts}
@@ -114,7 +121,7 @@ class CategoricalEncoder(ColumnEncoder):
     def _suppressed(self, missing: np.ndarray) -> pa.Array:
         """A column in which no value was common enough to be published."""
         kind = self.values.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if _is_text(kind):
             return pa.array([SUPPRESSED] * len(missing), kind, mask=missing)
         if self.column.nullable:
             return pa.nulls(len(missing), kind)
@@ -132,6 +139,10 @@ def as_texts(values: pa.Array) -> list[str]:
 def from_texts(texts: list[str], kind: pa.DataType) -> pa.Array:
     """Values of an Arrow type from the texts that `as_texts` gave."""
     return pa.array(texts, pa.string()).cast(kind) if texts else pa.array([], kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _has_text_form(kind: pa.DataType) -> bool:

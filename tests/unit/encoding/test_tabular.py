@@ -1,7 +1,9 @@
 """Whole rows to tensors and back."""
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,14 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tasks.encoding import tabular
 from tasks.encoding.columns.categorical import CategoricalEncoder
 from tasks.encoding.columns.identifier import IdentifierEncoder
 from tasks.encoding.columns.numeric import NumericEncoder
 from tasks.encoding.tabular import TabularEncoder
 from tasks.errors import DataError
 from tasks.schema import Column, DatasetSchema, Meaning, TableSchema, arrow_schema
+from tasks.storage import StoredRows, write_dataset
 
 N = 200
 
@@ -130,27 +134,28 @@ def test_a_wide_vocabulary_needs_wider_tokens() -> None:
 
 def test_values_that_survive_can_be_held(people: tuple[DatasetSchema, pa.RecordBatch]) -> None:
     encoder = _fit(*people)
-    assert encoder.encode_value("sex", "m")[0] in (0, 1)
-    assert encoder.encode_value("price", Decimal("0.25")) == (1, 0.5)
-    assert encoder.encode_value("nothing", None) == (0, 0.5)
+    tokens, _ = encoder.encode_values("sex", ["m", "f", "m"])
+    assert tokens[0] == tokens[2] != tokens[1]
+    assert encoder.encode_values("price", [Decimal("0.25")]) == (1, 0.5)
+    assert encoder.encode_values("nothing", [None]) == (0, 0.5)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("sex", "x", "cannot be held at 'x'"),
-        ("sex", 3, "expected a value of type string, found 3"),
+        ("sex", 3, "expected values of type string"),
         ("sex", None, "cannot be held at None"),
         ("size", 3, "expected one of the columns"),
         ("place", 99.0, "the nearest value that can be is"),
-        ("price", "cheap", "expected a value of type decimal"),
+        ("price", "cheap", "expected values of type decimal"),
     ],
 )
 def test_other_values_cannot_be_held(
     people: tuple[DatasetSchema, pa.RecordBatch], name: str, value: object, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        _fit(*people).encode_value(name, value)
+        _fit(*people).encode_values(name, [value])
 
 
 def test_too_few_rows_are_refused() -> None:
@@ -165,3 +170,39 @@ def test_a_table_with_nothing_to_learn_is_refused() -> None:
     )
     with pytest.raises(DataError, match="nothing to learn"):
         _fit(schema, batch)
+
+
+def test_a_long_table_is_fitted_a_column_at_a_time(
+    people: tuple[DatasetSchema, pa.RecordBatch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema, batch = people
+    write_dataset(tmp_path, schema, {"t": [batch]})
+    at_once = _fit(schema, batch)
+    read: list[list[str] | None] = []
+
+    class Watched(StoredRows):
+        def __call__(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+            read.append(columns)
+            return super().__call__(columns)
+
+    monkeypatch.setattr(tabular, "FIT_CELLS", 2 * N)
+    by_column = TabularEncoder.fit(schema, Watched(tmp_path, "t"), np.random.default_rng(0))
+    names = schema.main.column_names
+    assert read == [names[:2], names[2:4], names[4:], names]
+    assert json.dumps(by_column.state()[0]) == json.dumps(at_once.state()[0])
+    arrays = at_once.state()[1]
+    assert all(np.array_equal(a, arrays[name]) for name, a in by_column.state()[1].items())
+
+
+def test_moments_are_from_evenly_spaced_rows(
+    people: tuple[DatasetSchema, pa.RecordBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema, batch = people
+    monkeypatch.setattr(tabular, "MOMENT_ROWS", 3)
+    # Rows 0, 99 and 199, wherever the batches are cut.
+    whole = _fit(schema, batch)
+    pieces = _fit(schema, batch.slice(0, 99), batch.slice(99, 1), batch.slice(100))
+    assert np.array_equal(whole.moments, pieces.moments)
+    chosen = batch.take(pa.array([0, 99, 199]))
+    features = tabular._features(whole.columns, chosen)
+    assert whole.moments == pytest.approx(features @ features.T / 3)

@@ -66,7 +66,7 @@ def _train(model: Autoregressive, batch: dict[str, torch.Tensor], steps: int) ->
 def test_the_target_comes_first_and_continuous_columns_last(
     mixed: tuple[TabularEncoder, pa.RecordBatch],
 ) -> None:
-    assert _model(mixed[0]).names == ["side", "count", "x", "spiked"]
+    assert _model(mixed[0]).places.names == ["side", "count", "x", "spiked"]
 
 
 def test_no_column_sees_itself_or_a_later_one(
@@ -77,20 +77,23 @@ def test_no_column_sees_itself_or_a_later_one(
     encoded = encoder.encode(batch)
 
     def features(encoded: dict[str, torch.Tensor]) -> torch.Tensor:
-        tokens = encoded["tokens"].long()[:, model.column_order]
-        return model.network(model._features(tokens, model._continuous_cells(encoded, tokens)))
+        tokens = model.places.split(encoded["tokens"])
+        cells = model._continuous_cells(encoded, tokens, model.regression.usual)
+        return model.network(model._features(tokens, cells))
 
     before = features(encoded)
-    for j, name in enumerate(model.names):
+    for j, name in enumerate(model.places.names):
         changed = {key: tensor.clone() for key, tensor in encoded.items()}
-        column = int(model.column_order[j])
-        if j in model.continuous:
+        column = int(model.places.columns[j])
+        if j in model.places.continuous:
             changed["rank_low"][:, encoder.continuous.index(column)] *= 0.5
         else:
             changed["tokens"][:, column] = 1 - changed["tokens"][:, column].clamp(max=1)
         after = features(changed)
         assert torch.equal(after[:, : j + 1], before[:, : j + 1]), name
-        assert j == len(model.names) - 1 or not torch.equal(after[:, j + 1], before[:, j + 1]), name
+        assert j == len(model.places) - 1 or not torch.equal(after[:, j + 1], before[:, j + 1]), (
+            name
+        )
 
 
 def test_samples_follow_the_likelihood(mixed: tuple[TabularEncoder, pa.RecordBatch]) -> None:
@@ -112,30 +115,104 @@ def test_samples_follow_the_likelihood(mixed: tuple[TabularEncoder, pa.RecordBat
     assert np.corrcoef(x[free], spiked[free])[0, 1] > 0.95
 
 
-def test_conditions_at_the_front_are_exact(mixed: tuple[TabularEncoder, pa.RecordBatch]) -> None:
+def _drawn(
+    encoder: TabularEncoder, model: Autoregressive, n: int, conditions: dict[str, object]
+) -> pa.RecordBatch:
+    sampled = model.sample(n, torch.Generator().manual_seed(0), conditions)
+    return encoder.decode(sampled, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"side": "left"},
+        {"count": 3, "side": "left"},
+        {"spiked": 0.0},
+        {"spiked": None, "count": 1},
+        {"side": "left", "count": 2, "x": -0.5, "spiked": 0.0},
+    ],
+)
+def test_any_columns_can_be_held(
+    mixed: tuple[TabularEncoder, pa.RecordBatch], conditions: dict[str, object]
+) -> None:
     encoder, _ = mixed
-    sampled = _model(encoder).sample(
-        50, torch.Generator().manual_seed(0), {"count": 3, "side": "left"}
+    rows = _drawn(encoder, _model(encoder), 50, conditions).to_pandas()
+    for name, value in conditions.items():
+        if value is None:
+            assert rows[name].isna().all()
+        elif name == "x":
+            assert rows[name].to_numpy() == pytest.approx(np.full(50, value), abs=0.02)
+        else:
+            assert set(rows[name]) == {value}
+
+
+def test_each_row_may_have_a_condition_of_its_own(
+    mixed: tuple[TabularEncoder, pa.RecordBatch],
+) -> None:
+    encoder, _ = mixed
+    wanted = ["left", "right", "right", "left"]
+    rows = _drawn(encoder, _model(encoder), 4, {"side": pa.array(wanted)})
+    assert rows.column("side").to_pylist() == wanted
+
+
+def test_free_columns_follow_those_that_are_held(
+    mixed: tuple[TabularEncoder, pa.RecordBatch],
+) -> None:
+    encoder, batch = mixed
+    model = _model(encoder)
+    _train(model, encoder.encode(batch), 400)
+    # x comes after the target, so this is against the usual order.
+    for x, side in ((1.5, "right"), (-1.5, "left")):
+        rows = _drawn(encoder, model, 400, {"x": x}).to_pandas()
+        assert (rows["side"] == side).mean() > 0.9
+        free = rows["spiked"][rows["spiked"].notna() & (rows["spiked"] != 0)]
+        assert free.mean() == pytest.approx(x, abs=0.25)
+
+
+def test_a_block_drawn_in_any_order_has_the_distribution_of_the_loss(
+    mixed: tuple[TabularEncoder, pa.RecordBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, batch = mixed
+    model = _model(encoder)
+    _train(model, encoder.encode(batch), 200)
+    given = {model.places.names.index("spiked")}
+    rows = batch.slice(0, 300)
+    held = rows.column("spiked").to_pylist() * 10
+    drawn = model.sample(3_000, torch.Generator().manual_seed(0), {"spiked": held})
+    monkeypatch.setattr(model, "_given", lambda: given)
+    with torch.no_grad():
+        own, real = model(drawn).mean(), model(encoder.encode(rows)).mean()
+    assert own.item() == pytest.approx(real.item(), abs=0.35)
+
+
+def test_very_many_categories_are_two_digits() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.permutation(np.repeat(np.arange(1_500), 6))
+    encoder, batch = _encoder(
+        {"code": pa.array([f"c{i}" for i in codes]), "odd": pa.array((codes % 2).astype(str))}, None
     )
-    rows = encoder.decode(sampled, np.random.default_rng(0))
-    assert set(rows.column("side").to_pylist()) == {"left"}
-    assert set(rows.column("count").to_pylist()) == {3}
-
-
-def test_a_continuous_column_at_the_front_can_be_held() -> None:
-    encoder, _ = _encoder({"y": pa.array(np.arange(N)), "z": pa.array(np.arange(N) % 7)}, "y")
-    sampled = _model(encoder).sample(9, torch.Generator().manual_seed(0), {"y": 123})
-    rows = encoder.decode(sampled, np.random.default_rng(0))
-    assert rows.column("y").to_pylist() == [123] * 9
+    model = _model(encoder)
+    assert model.places.names == ["code", "code", "odd"]
+    assert model.places.n_tokens == [39, 39, 2]
+    encoded = encoder.encode(batch)
+    split = model.places.split(encoded["tokens"])
+    assert torch.equal(model.places.merge(split), encoded["tokens"].long())
+    # 1,500 is not 39 x 39: the digits past the last category are never drawn.
+    tokens = model.sample(3_000, torch.Generator().manual_seed(0))["tokens"][:, 0]
+    assert tokens.min() >= 0
+    assert tokens.max() < 1_500
+    rows = _drawn(encoder, model, 5, {"code": "c77", "odd": "1"})
+    assert set(rows.column("code").to_pylist()) == {"c77"}
 
 
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        ({"x": 0.5}, "impossible condition"),
-        ({"count": 3}, "expected conditions on the first of the columns"),
-        ({"side": "middle"}, "cannot be held at 'middle'"),
+        ({"x": 99.5}, "cannot be held at 99.5, .* the nearest value that can be is"),
+        ({"count": 3.5}, "expected values of type int64"),
+        ({"side": "middle"}, "cannot be held at 'middle', .* values that can be: 'left', 'right'"),
         ({"sight": 1}, "expected one of the columns"),
+        ({"side": ["left"]}, "expected one value or 3, found 1"),
     ],
 )
 def test_other_conditions_are_refused(

@@ -24,6 +24,12 @@ def _depends(outputs: torch.Tensor, x: torch.Tensor) -> list[bool]:
     return [bool(gradient[:, i].any()) for i in range(x.shape[1])]
 
 
+def _draw_weights(network: torch.nn.Module) -> None:
+    """Those between blocks in another order than the usual one are 0 before training."""
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_block_sees_the_blocks_before_it(strict: bool) -> None:
     torch.manual_seed(0)
@@ -36,17 +42,61 @@ def test_a_block_sees_the_blocks_before_it(strict: bool) -> None:
     else:
         assert seen == [[True, *[False] * 3], [True] * 3 + [False], [True] * 4]
     for j in range(3):
-        assert torch.allclose(layer.block(x, j), y[:, 2 * j : 2 * j + 2], atol=1e-6)
+        x_seen = x * torch.tensor(seen[j])
+        assert torch.allclose(layer.block(x_seen, j, 3), y[:, 2 * j : 2 * j + 2], atol=1e-6)
 
 
-def test_a_network_gives_its_blocks_one_by_one() -> None:
+@pytest.mark.parametrize("out_units", [4, 6])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
+def test_a_network_gives_its_blocks_one_by_one_in_any_order(
+    order: list[int], out_units: int
+) -> None:
     torch.manual_seed(0)
-    network = BlockMaskedNetwork([2, 0, 3], hidden_units=4, n_layers=2, dropout=0.5).eval()
-    x = torch.randn(6, 5)
-    whole = network(x)
-    states = network.new_states(6)
-    for j in range(3):
-        assert torch.allclose(network.block(x, states, j), whole[:, j], atol=1e-6)
+    sizes = [2, 0, 3, 1]
+    network = BlockMaskedNetwork(
+        sizes, hidden_units=4, out_units=out_units, n_layers=2, dropout=0.5
+    ).eval()
+    _draw_weights(network)
+    x = torch.randn(5, 6)
+    whole = network(x, torch.tensor(order).argsort())
+    states, seen, n_blocks = network.new_states(5), torch.zeros_like(x), 0
+    for j in order:
+        n_blocks = max(n_blocks, j + 1)
+        assert torch.allclose(network.block(seen, states, j, n_blocks), whole[:, j], atol=1e-5)
+        units = slice(sum(sizes[:j]), sum(sizes[: j + 1]))
+        seen[:, units] = x[:, units]
+    if order == [0, 1, 2, 3]:
+        assert torch.allclose(network(x), whole, atol=1e-6)
+
+
+def test_what_comes_later_is_not_seen() -> None:
+    torch.manual_seed(0)
+    network = BlockMaskedNetwork(
+        [1, 1, 1], hidden_units=3, out_units=3, n_layers=3, dropout=0.0
+    ).eval()
+    _draw_weights(network)
+    x = torch.randn(4, 3, requires_grad=True)
+    h = network(x, torch.tensor([1, 2, 0]))
+    assert [_depends(h[:, j], x) for j in range(3)] == [
+        [False, False, True],
+        [True, False, True],
+        [False, False, False],
+    ]
+
+
+def test_the_length_of_a_rows_gradient() -> None:
+    torch.manual_seed(0)
+    layer = BlockMaskedLinear([1, 2, 1], 2, strict=True)
+    x = torch.randn(3, 4)
+    out = torch.randn(3, 6)
+    found = layer.row_gradient_square_norms(x, out)
+    for i in range(3):
+        layer.zero_grad()
+        layer(x[i : i + 1]).backward(out[i : i + 1])
+        assert layer.weight.grad is not None
+        assert layer.bias.grad is not None
+        own = layer.weight.grad.square().sum() + layer.bias.grad.square().sum()
+        assert found[i].item() == pytest.approx(own.item(), rel=1e-5)
 
 
 def test_density_of_one_gaussian() -> None:
