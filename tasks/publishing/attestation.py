@@ -33,6 +33,7 @@ PREDICATE_TYPE = "urn:proofmint:release:v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 PARAMS_EVIDENCE = "evidence/params.json"
+MODEL_EVIDENCE = "evidence/model.json"
 VERDICT_EVIDENCE = "evidence/gates/release.json"
 
 _KEY_FILE = "keys/ed25519.pem"
@@ -76,7 +77,7 @@ class Attestation:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The predicate: ReleaseFacts, thresholds and the digest of the verdict."""
+        """The predicate: ReleaseFacts, thresholds, privacy and the digest of the verdict."""
         predicate: Mapping[str, Any] = self.statement["predicate"]
         return predicate
 
@@ -127,7 +128,8 @@ def attest(release: Path, out: Path, facts: ReleaseFacts, key: Ed25519PrivateKey
     """Sign a release and write its attestation to `out`, whole or not at all.
 
     Reads:
-        release/evidence: the manifest, the thresholds and the verdict of the release gate.
+        release/evidence: the manifest, the thresholds, the verdict of the release gate, and the
+            guarantee of differential privacy, if the generator has one.
 
     Raises:
         DataError: the release has no manifest or no evidence.
@@ -148,6 +150,7 @@ def attest(release: Path, out: Path, facts: ReleaseFacts, key: Ed25519PrivateKey
             "mlflow_run": facts.mlflow_run,
             "created_at": facts.created_at,
             "thresholds": read_json(release / PARAMS_EVIDENCE)["thresholds"],
+            "privacy": _privacy(release),
             "verdict_sha256": digest(verdict),
             "approval": facts.approval,
             "public_key": public_pem(key.public_key()),
@@ -211,6 +214,12 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     """
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _privacy(release: Path) -> Any:
+    """Epsilon, delta and how they were reached; None: trained without differential privacy."""
+    place = release / MODEL_EVIDENCE
+    return read_json(place).get("training", {}).get("privacy") if place.is_file() else None
 
 
 def _make_key(state: Path) -> None:

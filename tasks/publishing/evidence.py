@@ -79,6 +79,18 @@ class Evidence:
         """Whether the release gate said yes."""
         return self.verdicts["release"].get("passed") is True
 
+    @property
+    def privacy(self) -> Mapping[str, Any] | None:
+        """The guarantee of differential privacy as the training reports it; None: there is none."""
+        found: Mapping[str, Any] | None = self.model.get("training", {}).get("privacy")
+        return found
+
+    @property
+    def constraint_checks(self) -> list[Mapping[str, Any]]:
+        """What became of each declared constraint at the gate of the synthetic data."""
+        checks = self.verdicts.get("synthetic", {}).get("checks", [])
+        return [check for check in checks if str(check.get("type")).startswith("constraint_")]
+
     def of_family(self, family: Family) -> list[Result]:
         """The results that answer one question, in the order of measuring."""
         return [r for r in self.results if r.measurement.family == family]
@@ -92,6 +104,8 @@ class Evidence:
             if r.measurement.value is None
         ]
         measured = " ".join(r.measurement.name for r in self.results)
+        if self.privacy:
+            measured += " epsilon"
         general = [
             sentence
             for words, sentence in _GENERAL_LIMITS.items()

@@ -39,6 +39,14 @@ def release(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_guarantee_of_differential_privacy_is_signed(release: Path, tmp_path: Path) -> None:
+    privacy = {"epsilon": 2.99, "delta": 1e-5, "accountant": "prv"}
+    write_json(release / "evidence" / "model.json", {"training": {"privacy": privacy}})
+    key = Ed25519PrivateKey.generate()
+    attest(release, tmp_path / "out.json", FACTS, key)
+    assert read_attestation(tmp_path / "out.json", key.public_key()).facts["privacy"] == privacy
+
+
 def test_what_is_signed_is_the_example_of_the_dsse_specification() -> None:
     encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world")
     assert encoded == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
@@ -53,6 +61,7 @@ def test_an_attestation_says_what_it_was_told_and_who_signed(release: Path, tmp_
         **vars(FACTS),
         "public_key": "",
         "thresholds": {"shape_error": {}},
+        "privacy": None,
         "verdict_sha256": found.facts["verdict_sha256"],
     }
     envelope = json.loads((tmp_path / "out.json").read_text())

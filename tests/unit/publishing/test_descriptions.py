@@ -57,6 +57,21 @@ def test_the_card_shows_each_metric_beside_reference_and_threshold(evidence: Evi
     assert row in card(evidence).splitlines()
 
 
+def test_declared_constraints_are_told(evidence: Evidence, release: Path) -> None:
+    assert "## Constraints" not in card(evidence)
+    held = {
+        "type": "constraint_inequality",
+        "target": "admitted, discharged",
+        "description": "admitted <= discharged",
+        "passed": True,
+        "observed": "all 40 rows do",
+    }
+    verdicts = {**evidence.verdicts, "synthetic": {"passed": True, "checks": [held]}}
+    told = replace(evidence, verdicts=verdicts)
+    assert "| admitted &lt;= discharged | all 40 rows do |" in card(told).splitlines()
+    assert "Declared constraints that every synthetic row was held against" in report(told, release)
+
+
 def test_a_hostile_name_stays_text_in_the_card(evidence: Evidence) -> None:
     _, _, body = card(evidence).split("---\n", 2)
     assert "<img" not in body

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +11,12 @@ import pytest
 from tasks.errors import DataError, ParamsError, TrainingError
 from tasks.params import DatasetParams
 from tasks.schema import Column, DatasetSchema, TableSchema
-from tasks.stages.sample import sample
+from tasks.stages.sample import CHUNK_ROWS, sample
 from tasks.stages.train import train
 from tasks.storage import digest, read_json, read_table, write_dataset
 from tasks.tracking import Tracker, open_tracker
+from tasks.training import distributed
+from tasks.training.distributed import Group
 from tests.datasets import dataset_params
 
 TRAIN = {"epochs": 2, "threads": 1, "device": "cpu"}
@@ -99,6 +102,58 @@ def test_a_chunk_does_not_depend_on_those_before(
         sample(model, tmp_path / str(rows), dataset_params(train=TRAIN, sample={"rows": rows}))
     few, many = (read_table(tmp_path / str(rows), "people") for rows in (8_192, 9_000))
     assert many.slice(0, 8_192).equals(few)
+
+
+def test_any_number_of_workers_draws_the_same_bytes(
+    balanced: Path, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHUNK_ROWS, "tabular", 100)
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    digests = set()
+    for workers in (1, 3, 8):
+        params = dataset_params(train=TRAIN, sample={"rows": 2_050, "workers": workers})
+        sample(model, tmp_path / str(workers), params)
+        digests.add(digest(tmp_path / str(workers)))
+    assert len(digests) == 1
+
+
+def test_conditions_hold_in_every_row(balanced: Path, tracker: Tracker, tmp_path: Path) -> None:
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    sample(model, tmp_path / "s", dataset_params(train=TRAIN, sample={"conditions": {"sex": "f"}}))
+    assert set(read_table(tmp_path / "s", "people")["sex"].to_pylist()) == {"f"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"wings": 2}, "wings"),
+        ({"sex": "x"}, "sex.*'x'"),
+        ({"sex": 3}, "'sex'.*type string"),
+        ({"age": "old"}, "'age'.*'old'"),
+    ],
+)
+def test_impossible_conditions_are_named(
+    balanced: Path, tracker: Tracker, tmp_path: Path, conditions: dict[str, Any], message: str
+) -> None:
+    model = _train(balanced, tracker, "model", dataset_params(train=TRAIN))
+    for workers in (1, 2):
+        told = {"conditions": conditions, "rows": 9_000, "workers": workers}
+        with pytest.raises(TrainingError, match=message):
+            sample(model, tmp_path / "synthetic", dataset_params(train=TRAIN, sample=told))
+    assert list(tmp_path.glob("*synthetic*")) == []
+
+
+def test_a_helper_of_a_launcher_writes_nothing(
+    balanced: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One process alone, told that it is the second: what the others do is tested with `fit`.
+    monkeypatch.setattr(distributed, "launched", lambda: Group(rank=1, size=1))
+    model = balanced.with_name("model")
+    checkpoints = balanced.with_name("checkpoints")
+    params = dataset_params(train=TRAIN)
+    train(balanced, model, params, "people", checkpoints=checkpoints, tracker=tracker)
+    assert not model.exists()
+    assert not checkpoints.exists()
 
 
 def test_several_tables_are_refused(tmp_path: Path, tracker: Tracker) -> None:
