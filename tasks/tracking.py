@@ -35,6 +35,8 @@ MODEL_FOLDER = "model"
 
 _KEY_TAG = "proofmint.key"
 _MODEL_TAG = "proofmint.model_sha256"
+_PARENT_TAG = "mlflow.parentRunId"
+"""By which MLflow shows a run below another."""
 _DIGEST_CHARS = 36
 """MLflow's limit for the digest of a dataset."""
 
@@ -59,6 +61,8 @@ class Training:
         data_digest: sha256 of the training data.
         data_profile: numbers about the data: rows, columns.
         tags: facts to search by.
+        name: of the run; None: one is made up.
+        parent: id of the run that this one is part of.
     """
 
     dataset: str
@@ -66,6 +70,8 @@ class Training:
     data_digest: str
     data_profile: Mapping[str, int]
     tags: Mapping[str, str]
+    name: str | None = None
+    parent: str | None = None
 
 
 def open_tracker(uri: str | None, state: Path) -> "Tracker":
@@ -182,7 +188,10 @@ class Tracker:
             client.update_run(run_id, status="RUNNING")
         else:
             tags = {_KEY_TAG: key, **training.tags}
-            run_id = client.create_run(experiment, tags=tags, run_name=key[:8]).info.run_id
+            if training.parent:
+                tags[_PARENT_TAG] = training.parent
+            name = training.name or key[:8]
+            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
         run = Run(client, run_id)
         run.describe(training)
         return run
@@ -282,6 +291,24 @@ class Run:
         with _answering(self._client.tracking_uri):
             self._client.log_artifacts(self.id, str(folder), MODEL_FOLDER)
             self._client.set_tag(self.id, _MODEL_TAG, sha256)
+
+    def log_file(self, path: Path) -> None:
+        """Keep a file with the run, in place of one of the same name.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+        """
+        with _answering(self._client.tracking_uri):
+            self._client.log_artifact(self.id, str(path))
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a fact to search by.
+
+        Raises:
+            TrackingUnavailable: MLflow does not answer.
+        """
+        with _answering(self._client.tracking_uri):
+            self._client.set_tag(self.id, name, value)
 
     def close(self, status: str) -> None:
         """Send what is waiting and end the run as `FINISHED`, `FAILED` or `KILLED`."""

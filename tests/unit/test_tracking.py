@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import socket
 import subprocess
@@ -105,6 +106,22 @@ def test_other_work_is_another_run(tracker: Tracker, tmp_path: Path) -> None:
     with tracker.run(TRAINING, tmp_path / "two") as two:
         pass
     assert one.id != two.id
+
+
+def test_a_run_may_be_part_of_another(
+    tracker: Tracker, client: MlflowClient, model: Path, tmp_path: Path
+) -> None:
+    with tracker.run(TRAINING, tmp_path / "whole") as whole:
+        part = dataclasses.replace(TRAINING, name="trial 1", parent=whole.id)
+        with tracker.run(part, tmp_path / "part") as run:
+            run.tag("trial.state", "pruned")
+        whole.log_file(model / "model.json")
+    found = _run(client, run)
+    assert found.info.run_name == "trial 1"
+    assert found.data.tags["mlflow.parentRunId"] == whole.id
+    assert found.data.tags["trial.state"] == "pruned"
+    assert "mlflow.parentRunId" not in _run(client, whole).data.tags
+    assert [item.path for item in client.list_artifacts(whole.id)] == ["model.json"]
 
 
 def test_a_failed_training_is_a_failed_run(
