@@ -4,7 +4,8 @@
     ├── ParamsError           2  params.yaml or a command's arguments are wrong
     ├── GateRefused           3  data or a release did not meet its expectations
     ├── DataError             4  the data cannot be used as it is
-    │   └── SchemaError       4  schema.json and the data disagree
+    │   ├── SchemaError       4  schema.json and the data disagree
+    │   └── NothingToLearn    4  nothing varies in the training rows
     ├── SourceError           5  the source answered, but not with what was asked for
     │   └── SourceUnavailable 5  the source did not answer: worth a retry
     ├── TrainingError         6  training or sampling cannot go on
@@ -44,6 +45,10 @@ class DataError(ProofmintError):
 
 class SchemaError(DataError):
     """The schema is malformed, or the data does not follow it."""
+
+
+class NothingToLearn(DataError):
+    """No column of the training rows varies, or those that do are made anew."""
 
 
 class SourceError(ProofmintError):

@@ -10,6 +10,7 @@ from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
+from tasks.training.private import check_private_dataset
 from tasks.workspace import Layout, project_of
 
 
@@ -56,6 +57,7 @@ def _check_generator(params: DatasetParams, where: str) -> None:
     _check_name(f"tasks.generators.{params.kind}", params.generator, f"{where}.generator")
     cls = generator_class(params.kind, params.generator)
     generator_params(cls, params.generator_params, f"{where}.generator_params")
+    check_private_dataset(cls, params, where)
 
 
 def _check_metrics(params: DatasetParams, where: str) -> None:

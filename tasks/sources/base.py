@@ -26,6 +26,9 @@ OBSERVED_ROWS = 100_000
 MAX_TARGET_CLASSES = 20
 """A target of whole numbers is a class up to so many different ones, a quantity beyond."""
 
+IDENTIFIER_DISTINCT = 0.95
+"""Share of the values that differ from which text without spaces is an identifier."""
+
 _TEXT_WORDS = 0.5
 """Share of values with a space from which text that rarely repeats is free text."""
 
@@ -201,8 +204,8 @@ def _observed(
        `CustomerId`). Otherwise numbers are categorical where they are flags (two values at most) or a
        target of at most `MAX_TARGET_CLASSES` classes; else numeric.
     4. Text whose values repeat, at least two rows a value on average, is categorical; so is a target.
-    5. Other text is free text if half of the values have a space in them, an identifier if all
-       differ, else categorical.
+    5. Other text is free text if half of the values have a space in them, an identifier if nearly
+       all differ (`IDENTIFIER_DISTINCT`), else categorical.
     """
     meaning = _meaning_of_type(values.type)
     if meaning is not None and meaning != "numeric":
@@ -221,7 +224,7 @@ def _observed(
     n_words = pc.sum(pc.match_substring(pc.utf8_trim_whitespace(present), " ")).as_py()
     if n_words >= _TEXT_WORDS * n_values:
         return "text"
-    return "identifier" if n_distinct == n_values else "categorical"
+    return "identifier" if n_distinct >= IDENTIFIER_DISTINCT * n_values else "categorical"
 
 
 def _meaning_of_numbers(

@@ -39,6 +39,15 @@ def test_the_demo_is_fine(dataset: str, project: Path, capsys: pytest.CaptureFix
         ({"generator_params": {"depth": 1}}, r"breast_cancer.generator_params(.|\n)*depth: unk"),
         ({"source": {"type": "ftp"}}, r"datasets.breast_cancer.source.type: .*found 'ftp'"),
         ({"source": {"type": "sql", "tabel": "x"}}, r"tabel: unknown key"),
+        (
+            {"generator": "ctgan", "train": {"privacy": {"epsilon": 3.0}}},
+            r"datasets\.breast_cancer\.train\.privacy: Ctgan cannot be trained with differential",
+        ),
+        (
+            {"balance": {"method": "undersample"}, "train": {"privacy": {"epsilon": 3.0}}},
+            r"balance\.method: expected none together with train\.privacy",
+        ),
+        ({"train": {"privacy": {"epsilon": 0.0}}}, r"train\.privacy\.epsilon: .*greater than 0"),
         ({"seed": -1}, r"datasets.breast_cancer.seed: .*found -1"),
     ],
 )

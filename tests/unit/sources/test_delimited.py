@@ -92,10 +92,25 @@ def test_missing_values_make_a_column_nullable(tmp_path):
         "a,b\r\n1,x\r\n",
         " a , b \n1,x",
         "\ufeffa,b\n1,x\n",
+        "a,b\r1,x\r",
+        "\r\n\r\na,b\r\n\r\n1,x\r\n\r\n",
+        "a,b\n1,x\n".encode("utf-16"),
     ],
 )
 def test_dialects(tmp_path, text):
     assert read(tmp_path, text).to_pydict() == {"a": [1], "b": ["x"]}
+
+
+def test_a_column_without_a_name_is_called_by_its_place(tmp_path):
+    assert read(tmp_path, ",a,\n0,1,x\n").column_names == ["column 1", "a", "column 3"]
+
+
+def test_values_may_be_long(tmp_path):
+    assert read(tmp_path, f"a,b\n{'y' * 300_000},1\n")["a"].to_pylist() == ["y" * 300_000]
+
+
+def test_empty_lines_before_a_header_of_one_name_are_no_rows(tmp_path):
+    assert read(tmp_path, "\n\na\n1\n").to_pydict() == {"a": [1]}
 
 
 def test_quotes_newlines_and_gzip(tmp_path):
@@ -114,14 +129,16 @@ def test_an_empty_line_of_one_column_is_a_missing_value(tmp_path):
     [
         ("", "found an empty file"),
         ("a,b\n", "found a header only"),
-        ("a,b\n1,2\n3,4,5\n", "row 3 has 3 values, expected 2"),
-        ("a,b\n1,2\n3\n", "row 3 has 1 values, expected 2"),
+        ("a,b\n1,2\n3,4,5\n", "line 3 has 3 values, expected 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 values, expected 2"),
         ("a,b,a\n1,2,3\n", r"more than one column is named \['a'\]"),
-        (",a\n0,1\n", r"columns \[1\] have no name"),
+        ('a,b\n\n"1\n\n",2\n3\n', "line 6 has 1 values, expected 2"),
+        ("column 2,\n0,1\n", r"more than one column is named \['column 2'\]"),
         ("1.5,x\n2.5,y\n", "expected the names of the columns in row 1, found numbers"),
         ('a,b\n1,2\n3,"4\n5,6\n', "a quote is opened but never closed"),
         (b"a,b\n\xff,1\n", "is not text in utf-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "is not text in utf-8"),
+        ("a,b\n1,2\n".encode("utf-16-be"), "is it no text at all"),
+        (b"a,b\n1,2\n\xff,1\n" * 9, "is not text in utf-8"),
         ("a,b\n1,\0\n", "is it no text at all"),
     ],
 )
@@ -137,7 +154,7 @@ def test_years_and_counts_may_be_names(tmp_path):
 
 def test_a_fault_past_the_first_megabyte_is_found(tmp_path):
     lines = b"\n".join([b"1,x"] * 600_000)
-    with pytest.raises(SourceError, match="row 600002 has 3 values"):
+    with pytest.raises(SourceError, match="line 600002 has 3 values"):
         read(tmp_path, b"a,b\n" + lines + b"\n1,2,3\n")
     with pytest.raises(SourceError, match="is not text in utf-8"):
         read(tmp_path, b"a,b\n" + lines + b"\n1,\xff\n")
