@@ -1,104 +1,157 @@
-"""How good, how private and how dear is the default generator on real tables?
+"""How good, how private and how dear is the default generator, and how are its peers?
 
-Trains on the training rows of each table beside the repository (shared/data), draws as many rows,
-and prints every metric beside the same metric of the real test rows, with the processor time of
-training and sampling. One thread, one process. Peers join this script in environments of their own.
+Every system runs on the same rows of the same machine, one after the other, as a whole process
+with one thread in a Python environment of its own (made at the first run, see `systems.py`): on all
+training rows and, for the share of rows closer to the training data than to other real rows, on a
+random half of them. Real rows that no system saw, and a bootstrap of the training rows, are
+measured in the same way: what an honest generator can reach.
 
-    python benchmarks/tabular.py [adult magic ...]
+    python benchmarks/tabular.py                        all tables and systems: hours at first
+    python benchmarks/tabular.py --systems proofmint mostlyai --tables adult --core 3
+    python benchmarks/tabular.py --csv my.csv --test my_test.csv --target price
+
+What was measured is kept in .proofmint/benchmarks/results, by table, system, version and seed, and
+not measured again: a benchmark that was interrupted is continued by the same command.
 """
 
+import argparse
 import json
+import shutil
 import sys
-import tempfile
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import pyarrow.csv as pa_csv
+from harness import figures
+from harness.scores import dcr, scores, sdmetrics_scores
+from harness.systems import SYSTEMS, System, run
+from harness.tables import BOOTSTRAP, DATA, Table
 
-from tasks.metrics import read_measurements
-from tasks.params import DatasetParams, parse
-from tasks.schema import arrow_schema
-from tasks.sources.files import open_csv
-from tasks.stages.audit import audit
-from tasks.stages.evaluate import evaluate
-from tasks.stages.sample import sample
-from tasks.stages.train import train
-from tasks.storage import new_folder, write_dataset
-from tasks.tracking import open_tracker
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+TABLES = ("adult", "magic")
 
 
-def main(names: list[str]) -> int:
-    """Benchmark the tables of these names; a table that is not there is said to be missing."""
-    for name in names:
-        if not (DATA / name / "train.csv").exists():
-            print(f"{name}: skipped, there is no {DATA.name}/{name} beside the repository")
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            benchmark(name, Path(folder))
+def main(arguments: list[str]) -> int:
+    """Measure what is asked for and not known yet, and print it."""
+    options = _options(arguments)
+    for table in _tables(options):
+        table.prepare()
+        runs: dict[str, list[figures.Run]] = {SYSTEMS[name].label: [] for name in options.systems}
+        for seed in range(options.repeats):
+            for name in options.systems:
+                print(f"{table.name}: {name}, seed {seed}", file=sys.stderr)
+                runs[SYSTEMS[name].label].append(benchmark(table, SYSTEMS[name], seed, options))
+        references = reference_scores(table)
+        print(f"\n## {table.name}\n\n{figures.quality(runs, references)}\n\n{figures.cost(runs)}\n")
+        print(*figures.real_lines(references[BOOTSTRAP]), sep="\n")
+        print(*figures.ratios(runs, SYSTEMS[figures.OURS].label), sep="\n")
     return 0
 
 
-def benchmark(name: str, root: Path) -> None:
-    """Print the table of one dataset."""
-    params = settings(json.loads((DATA / name / "schema.json").read_text())["target"])
-    prepare(name, params.target, root / "split")
-    started = time.process_time()
-    train(
-        root / "split" / "train",
-        root / "model",
-        params,
-        name,
-        checkpoints=root / "checkpoints",
-        tracker=open_tracker(None, root / "mlflow"),
+def benchmark(
+    table: Table, system: System, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """What a system took and how good it is; measured now as far as it is not known."""
+    folder = table.folder / f"{system.name}-{system.version}-seed{seed}"
+    if options.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    whole, half = folder / "whole.csv", folder / "half.csv"
+    fit_sample = partial(
+        run,
+        system,
+        discrete=table.discrete_file,
+        seed=seed,
+        core=options.core,
+        max_cpu_seconds=options.max_cpu_seconds,
     )
-    trained = time.process_time()
-    sample(root / "model", root / "synthetic", params)
-    sampled = time.process_time()
-    evaluate(root / "split", root / "synthetic", root / "evaluation", params)
-    audit(root / "split", root / "synthetic", root / "audit", params)
-    print(
-        f"\n{name}: training {trained - started:.0f} CPU s, sampling {sampled - trained:.1f} CPU s"
+    found = _known(folder / "whole.json", lambda: fit_sample(table.train, whole))
+    if found["exit_status"] != 0:
+        print(f"{system.name} did not end well:\n{found['output']}", file=sys.stderr)
+        return found
+    quality = _known(folder / "scores.json", lambda: _all_scores(table, whole))
+    on_half = _known(folder / "half.json", lambda: fit_sample(table.halves[0], half))
+    if on_half["exit_status"] != 0:
+        return {**found, **quality}
+    privacy = _known(
+        folder / "dcr.json", lambda: {"dcr_share": dcr(*table.halves, half, table.discrete)}
     )
-    print(f"{'metric':<24}{'synthetic':>12}{'real test':>12}  better")
-    for m in [*read_measurements(root / "evaluation"), *read_measurements(root / "audit")]:
-        shown = [f"{v:.4g}" if v is not None else "-" for v in (m.value, m.reference)]
-        print(f"{m.name:<24}{shown[0]:>12}{shown[1]:>12}  {m.goal}")
+    return {**found, **quality, **privacy}
 
 
-def prepare(name: str, target: str | None, split: Path) -> None:
-    """Training and test rows as datasets with one schema."""
-    schema, batches = open_csv(DATA / name / "train.csv", target)
-    types = arrow_schema(schema.main)
-    options = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False)
-    test = pa_csv.read_csv(DATA / name / "test.csv", convert_options=options)
-    for part, rows in (("train", batches), ("holdout", test.to_batches())):
-        with new_folder(split / part) as draft:
-            write_dataset(draft, schema, {schema.main.name: rows})
-
-
-def settings(target: str | None) -> DatasetParams:
-    """The defaults, on one thread."""
-    entry = {
-        "kind": "tabular",
-        "schedule": None,
-        "seed": 0,
-        "target": target,
-        "source": {"type": "files"},
-        "clean": {},
-        "split": {},
-        "balance": {},
-        "generator": "autoregressive",
-        "generator_params": {},
-        "train": {"threads": 1, "device": "cpu"},
-        "sample": {},
-        "evaluate": {},
-        "thresholds": {"shape_error": {"at_most": 100.0}},
-        "publish": {"title": "Benchmark", "description": "Benchmark", "license": "CC-BY-4.0"},
+def reference_scores(table: Table) -> dict[str, figures.Run]:
+    """The metrics of real rows in place of synthetic ones."""
+    found = {
+        label: _known(table.folder / f"{label}.json", partial(_all_scores, table, path))
+        for label, path in table.references.items()
     }
-    return parse({"datasets": {"benchmark": entry}}, "benchmarks/tabular.py").datasets["benchmark"]
+    for label, path in table.references.items():
+        if path == table.test:
+            share = partial(dcr, *table.halves, path, table.discrete)
+            privacy = _known(
+                table.folder / f"{label} dcr.json", lambda share=share: {"dcr_share": share()}
+            )
+            # Its model learned from the very rows that it is tested on.
+            found[label] = {**found[label], **privacy, "mle": None}
+    return found
+
+
+def _tables(options: argparse.Namespace) -> list[Table]:
+    """Those that are asked for; by default those of `TABLES` that are there."""
+    if options.csv:
+        return [Table.of_csv(options.csv, options.test, options.target)]
+    if options.tables:
+        return [Table.named(name) for name in options.tables]
+    there = [name for name in TABLES if (DATA / name).exists()]
+    for name in sorted(set(TABLES) - set(there)):
+        print(f"{name}: skipped, there is no {DATA.name}/{name} beside the repository")
+    return [Table.named(name) for name in there]
+
+
+def _all_scores(table: Table, synthetic: Path) -> dict[str, Any]:
+    theirs = sdmetrics_scores(table.train, synthetic, table.discrete_file)
+    return {**theirs, **scores(table.train, table.test, synthetic, table.discrete, table.target)}
+
+
+def _known(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `path` says; if it is not there, what `measure` returns, kept unless it failed."""
+    if path.exists():
+        known: dict[str, Any] = json.loads(path.read_text())
+        return known
+    found = measure()
+    if found.get("exit_status", 0) == 0:
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(found, indent=1) + "\n")
+        draft.replace(path)
+    return found
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    summary, _, rest = str(__doc__).partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), help="default: all")
+    add("--tables", nargs="+", help=f"folders of {DATA} (default: {' '.join(TABLES)})")
+    add("--csv", type=Path, help="training rows of another table")
+    add("--test", type=Path, help="rows of that table that no system sees")
+    add("--target", help="column of that table that a model would predict")
+    add("--repeats", type=int, default=1, help="seeds; medians are shown (default: 1)")
+    add("--core", type=int, help="the one processor that systems run on")
+    add("--max-cpu-seconds", type=int, help="processor time after which a system is given up")
+    add("--fresh", action="store_true", help="measure again what is known")
+    options = parser.parse_args(arguments)
+    if (options.csv is None) != (options.test is None):
+        parser.error("--csv and --test go together")
+    if options.csv and options.tables:
+        parser.error("--csv and --tables exclude each other")
+    if options.target and not options.csv:
+        parser.error("--target is for --csv; other tables name theirs")
+    if options.repeats < 1:
+        parser.error(f"expected --repeats to be at least 1, found {options.repeats}")
+    return options
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["adult", "magic"]))
+    sys.exit(main(sys.argv[1:]))
