@@ -41,7 +41,7 @@ repro: $(INSTALLED) ## the pipeline by DVC alone, in this folder
 	@proofmint demo-source start
 	dvc repro
 
-bench: $(INSTALLED) ## what we claim, measured
+bench: $(INSTALLED) ## what we claim, measured beside peers; hours at first, continued if interrupted
 	@for script in benchmarks/*.py; do echo "== $$script"; python "$$script" || exit 1; done
 
 # torch's build for GPUs pins its own CUDA packages; a lock that named them would force them on everyone.

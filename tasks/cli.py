@@ -114,6 +114,7 @@ def _balance(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
 
 
 def _train(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
+    from tasks.noise import project_key
     from tasks.stages.train import train
     from tasks.tracking import open_tracker
 
@@ -126,6 +127,7 @@ def _train(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
         at.dataset,
         checkpoints=state / "checkpoints",
         tracker=tracker,
+        noise_key=project_key(state) if params.train.privacy else None,
     )
 
 
@@ -216,6 +218,26 @@ def _synthesize(options: argparse.Namespace) -> int:
         rows=options.rows,
         generator=options.generator,
         seed=options.seed,
+        conditions=options.condition,
+        encoding=options.encoding,
+        epochs=options.epochs,
+    )
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from tasks.commands.tune import tune
+
+    root = Path.cwd()
+    _read_local_environment(state_of(project_of(root)))
+    return tune(
+        root,
+        options.dataset,
+        trials=options.trials,
+        timeout_seconds=options.timeout,
+        sampler=options.sampler,
+        pruner=options.pruner,
+        metric=options.metric,
+        search=options.search,
     )
 
 
@@ -267,6 +289,43 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--rows", type=int, help="synthetic rows (default: as many as the input)")
     command.add_argument("--generator", default="autoregressive", help="default: %(default)s")
     command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    command.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="every row has this value; may be repeated",
+    )
+    command.add_argument("--encoding", default="utf-8", help="of the input; default: %(default)s")
+    command.add_argument(
+        "--epochs", type=int, help="passes over the rows at most (default: by size)"
+    )
+    command = add("tune", _tune, "search better settings for a generator; writes a patch to review")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--trials", type=int, default=20, help="default: %(default)s")
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="stop then")
+    command.add_argument(
+        "--sampler", choices=["tpe", "random", "grid"], default="tpe", help="default: %(default)s"
+    )
+    command.add_argument(
+        "--pruner",
+        choices=["median", "halving", "none"],
+        default="median",
+        help="gives trials up by their validation loss; default: %(default)s",
+    )
+    command.add_argument(
+        "--metric",
+        default="c2st_auc",
+        help="validation_loss, or a metric of rows drawn; default: %(default)s",
+    )
+    command.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUES",
+        help="LOW..HIGH or VALUE,VALUE for a setting of the generator or of train; may be repeated"
+        " (default: learning rate, batch size, and what matters most of the generator's)",
+    )
     add("releases", _releases, "list the releases of this project")
     command = add("verify", _verify, "check every digest and the signature of a release, offline")
     command.add_argument("release", type=Path, help="a release's folder, e.g. releases/digits")

@@ -5,6 +5,7 @@ because DVC follows each of them as a dependency of the stages that use it; what
 out has the default given here. The field descriptions are the documentation of the settings.
 """
 
+import datetime
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
@@ -13,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from tasks.constraints.declared import Constraint
 from tasks.errors import ParamsError
 from tasks.schema import Kind
 
@@ -21,6 +23,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Scalar = bool | int | float | str | datetime.datetime | datetime.date | None
 
 
 _R = TypeVar("_R", bound=BaseModel)
@@ -64,9 +67,24 @@ class BalanceParams(Record):
     )
 
 
+class PrivacyParams(Record):
+    epsilon: float = Field(
+        gt=0, le=100, description="what one row may change, at most; 1 is strong, 10 is weak"
+    )
+    delta: float | None = Field(
+        default=None, gt=0, lt=1, description="chance that it may fail; null: 1 / rows^1.1"
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="length to which the gradient of each row is shortened"
+    )
+
+
 class TrainParams(Record):
     epochs: int | None = Field(
-        default=None, ge=1, le=100_000, description="passes over the rows at most; null: by size"
+        default=None,
+        ge=1,
+        le=100_000,
+        description="passes over the rows (a million of them, if more) at most; null: by size",
     )
     batch_size: int | None = Field(
         default=None, ge=1, le=1_000_000, description="rows of a step; null: by size"
@@ -78,7 +96,8 @@ class TrainParams(Record):
         default=None, ge=1, description="epochs without a better validation loss before stopping"
     )
     validation_fraction: Fraction = Field(
-        default=0.1, description="share of the training rows kept for early stopping"
+        default=0.1,
+        description="share of the training rows kept for early stopping; 100,000 of them at most",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes the GPU where there is one"
@@ -86,11 +105,34 @@ class TrainParams(Record):
     threads: int = Field(
         default=2, ge=1, le=256, description="CPU threads; another number may change the last bit"
     )
+    memory_gib: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="memory of the device for rows and steps; null: half of what is free for rows",
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=1_024,
+        description="parts of each batch, with a process each where there are GPUs or cores",
+    )
+    privacy: PrivacyParams | None = Field(
+        default=None, description="differential privacy; null: none"
+    )
 
 
 class SampleParams(Record):
     rows: int | None = Field(
         default=None, ge=1, description="synthetic rows; null: as many as the training data has"
+    )
+    conditions: dict[str, Scalar] = Field(
+        default={},
+        description="what every synthetic row has, by column: {income: '>50K'}; as far as the"
+        " generator can hold columns",
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=256, description="threads that draw; null: by cores; the same rows"
     )
 
 
@@ -159,6 +201,9 @@ class DatasetParams(Record):
     seed: int = Field(ge=0, lt=2**63, description="all randomness of the dataset comes from it")
     target: str | None = Field(description="column to predict, or the labels of images and texts")
     source: SourceParams = Field(description="where the data comes from")
+    constraints: list[Constraint] = Field(
+        description="what every row of a table satisfies, see tasks/constraints/declared.py; []: none"
+    )
     clean: CleanParams = Field(description="what is done to the raw data")
     split: SplitParams = Field(description="how the holdout is taken")
     balance: BalanceParams = Field(description="how the training data is evened out")
@@ -171,6 +216,14 @@ class DatasetParams(Record):
         min_length=1, description="what a release must reach, by metric"
     )
     publish: PublishParams = Field(description="what the release says about itself")
+
+    @model_validator(mode="after")
+    def _constraints_are_for_tables(self) -> Self:
+        if self.constraints and self.kind != "tabular":
+            raise ValueError(
+                f"constraints are for tabular datasets; write `constraints: []` for {self.kind}"
+            )
+        return self
 
 
 class Params(Record):
@@ -239,7 +292,8 @@ def _explain(record: type[BaseModel], detail: ErrorDetails) -> str:
             choices = ", ".join(_keys_at(record, detail["loc"][:-1]))
             return f"  {path}: unknown key; choose one of: {choices}"
         case "missing":
-            return f"  {path}: missing; write it, or {{}} for an empty section"
+            empty = "[]" if detail["loc"][-1] == "constraints" else "{}"
+            return f"  {path}: missing; write it, or {empty} for an empty section"
         case _:
             message = re.sub(r"^Value error, ", "", detail["msg"])
             shown = "" if isinstance(found, dict) else f", found {found!r}"
@@ -253,6 +307,14 @@ def _keys_at(record: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
         if get_origin(current) is dict:
             current = get_args(current)[1]
+        elif get_origin(current) is list:
+            current = get_args(current)[0]
+        elif get_origin(current) is Annotated:  # one of several records, told by their `type`
+            (current,) = (
+                choice
+                for choice in get_args(get_args(current)[0])
+                if part in get_args(choice.model_fields["type"].annotation)
+            )
         else:
             current = current.model_fields[str(part)].annotation
     return list(current.model_fields)
