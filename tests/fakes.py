@@ -96,8 +96,8 @@ class NumbersGenerator(DataGenerator):
         return {"numbers": self.widen(torch.randn(n, 1, generator=rng, device=rng.device))}
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-        del n_columns
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        del schema
         return Recipe(
             epochs=6,
             batch_size=32,
@@ -136,8 +136,8 @@ class NumbersGan(DataGenerator):
         return {"numbers": self.network(torch.randn(n, 2, generator=rng))}
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-        del n_columns
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        del schema
         return Recipe(
             epochs=4,
             batch_size=32,

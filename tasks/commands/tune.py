@@ -190,8 +190,8 @@ def _check_arguments(trials: int, timeout_seconds: float | None) -> None:
         raise ParamsError(f"expected --timeout above 0 seconds, found {timeout_seconds}")
 
 
-def _check_data(balanced: Path, dataset: str) -> tuple[int, int]:
-    """How many rows there are to train on, of how many columns."""
+def _check_data(balanced: Path, dataset: str) -> tuple[int, DatasetSchema]:
+    """How many rows there are to train on, and what they are."""
     if not (balanced / SCHEMA_FILE).exists():
         raise DataError(
             f"expected the training data of {dataset} in {balanced}, found none; make it with"
@@ -201,7 +201,7 @@ def _check_data(balanced: Path, dataset: str) -> tuple[int, int]:
     if len(schema.tables) > 1:
         names = ", ".join(table.name for table in schema.tables)
         raise TrainingError(f"a generator models one table, but {dataset} has several: {names}")
-    return count_rows(balanced, schema.main.name), len(schema.main.columns)
+    return count_rows(balanced, schema.main.name), schema
 
 
 def _check_objective(
@@ -209,10 +209,10 @@ def _check_objective(
     params: DatasetParams,
     cls: type[DataGenerator],
     n_rows: int,
-    n_columns: int,
+    schema: DatasetSchema,
 ) -> bool:
     """Whether validation losses say how good a trial is."""
-    by_loss = loss_tells(cls, n_rows, n_columns)
+    by_loss = loss_tells(cls, n_rows, schema)
     if objective.metric is None and not by_loss:
         raise ParamsError(
             f"--metric {objective.name} says nothing about {params.generator}, whose losses do not"
@@ -235,7 +235,9 @@ def _facts(balanced: Path, params: DatasetParams) -> dict[str, Any]:
     }
 
 
-def _about(dataset: str, facts: Mapping[str, Any], size: tuple[int, int], root: Path) -> Training:
+def _about(
+    dataset: str, facts: Mapping[str, Any], size: tuple[int, DatasetSchema], root: Path
+) -> Training:
     tags = {"dataset": dataset, "generator": str(facts["generator"]), "command": "tune"}
     # A repository may have no commit yet.
     with contextlib.suppress(WorkspaceError):
@@ -244,7 +246,7 @@ def _about(dataset: str, facts: Mapping[str, Any], size: tuple[int, int], root: 
         dataset=dataset,
         params={name: value for name, value in facts.items() if name != "data"},
         data_digest=str(facts["data"]),
-        data_profile={"rows": size[0], "columns": size[1]},
+        data_profile={"rows": size[0], "columns": len(size[1].main.columns)},
         tags=tags,
         name=f"tune {facts['metric']}",
     )

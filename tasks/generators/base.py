@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tasks.encoding.base import Encoder
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 EPOCH_ROWS = 1_000_000
 """Rows of an epoch at most; the next one goes on with the rows that follow. So a training on very
@@ -117,5 +118,5 @@ class DataGenerator(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-        """How to train on so many rows of so many columns, unless params.yaml says otherwise."""
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        """How to train on so many rows of such data, unless params.yaml says otherwise."""

@@ -14,6 +14,33 @@ LOG_SCALE_RANGE = (-6.0, 3.0)
 """Of the Gaussians of a mixture: narrower ones would only be drawn around single training rows."""
 
 
+class Dropout(nn.Module):
+    """Zero units at random in training, and scale the others up, so that sums keep their mean.
+
+    Source: Srivastava et al. 2014, Dropout, JMLR 15:1929.
+    Differs: on a CPU, 16 random bits decide about a unit, in place of torch's 53: drawing them is
+        what dropout costs there. So `share` is kept to 1 in 65,536.
+
+    Args:
+        share: of the units that are zeroed.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        if not self.training or self.share == 0.0:
+            return x
+        if x.device.type != "cpu":
+            return functional.dropout(x, self.share)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = bits.view(torch.int16)[: x.numel()].view(x.shape)
+        is_kept = bits >= round(self.share * 2**16) - 2**15
+        return x * is_kept.to(x.dtype).div_(1 - self.share)
+
+
 class BlockMaskedLinear(nn.Module):
     """A linear map between vectors cut into blocks, in which an output block sees some input blocks.
 
@@ -117,7 +144,7 @@ class BlockMaskedNetwork(nn.Module):
         self.others = nn.ModuleList(
             BlockMaskedLinear([hidden_units] * self.n_blocks, size, strict=False) for size in sizes
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, turns: Tensor | None = None) -> Tensor:
         """Features of all blocks at once.

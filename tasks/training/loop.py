@@ -192,8 +192,7 @@ class _Training:
             raise TrainingError(f"expected at least 2 rows to train on, found {len(rows)}")
         order = self._at_home(rng_for(self.seed, "validation").permutation(len(rows)))
         self.validation, self.train = order[:n_validation], order[n_validation:]
-        n_columns = len(work.schema.main.columns)
-        self.recipe = _recipe(type(generator), len(self.train), n_columns, settings)
+        self.recipe = _recipe(type(generator), len(self.train), work.schema, settings)
         if private:
             self.recipe = private.recipe(self.recipe, settings)
         self.epochs_a_pass = math.ceil(len(self.train) / EPOCH_ROWS)
@@ -389,8 +388,8 @@ class _Training:
 
 
 def _recipe(
-    generator_class: type[DataGenerator], n_rows: int, n_columns: int, settings: TrainParams
+    generator_class: type[DataGenerator], n_rows: int, schema: DatasetSchema, settings: TrainParams
 ) -> Recipe:
     """The generator's own recipe, with what params.yaml says instead."""
     said = settings.model_dump(include=set(Recipe.model_fields), exclude_none=True)
-    return generator_class.recipe(n_rows, n_columns).model_copy(update=said)
+    return generator_class.recipe(n_rows, schema).model_copy(update=said)

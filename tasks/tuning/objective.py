@@ -87,12 +87,12 @@ def choose_objective(kind: Kind, name: str) -> Objective:
     return Objective(known[name])
 
 
-def loss_tells(cls: type[DataGenerator], n_rows: int, n_columns: int) -> bool:
+def loss_tells(cls: type[DataGenerator], n_rows: int, schema: DatasetSchema) -> bool:
     """Whether the validation losses of a generator say how good it is; those of a GAN do not.
 
     A generator says so itself: where they mean nothing, its recipe does not stop early by them.
     """
-    return cls.recipe(n_rows, n_columns).patience is not None
+    return cls.recipe(n_rows, schema).patience is not None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import yaml
 from tasks.errors import ParamsError
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.params import DatasetParams, TrainParams, validated
+from tasks.schema import DatasetSchema
 from tasks.training.model import generator_params
 
 DIGITS = 3
@@ -113,7 +114,7 @@ def searchable(cls: type[DataGenerator]) -> list[str]:
 
 
 def default_space(
-    cls: type[DataGenerator], params: DatasetParams, n_rows: int, n_columns: int
+    cls: type[DataGenerator], params: DatasetParams, n_rows: int, schema: DatasetSchema
 ) -> Space:
     """A space around the present settings, for any generator.
 
@@ -121,9 +122,9 @@ def default_space(
         cls: the generator.
         params: of the dataset.
         n_rows: rows that it trains on, which its recipe goes by.
-        n_columns: columns, the same.
+        schema: of the dataset, the same.
     """
-    recipe = cls.recipe(n_rows, n_columns)
+    recipe = cls.recipe(n_rows, schema)
     rate = params.train.learning_rate or recipe.learning_rate
     size = params.train.batch_size or recipe.batch_size
     low, high = (float(f"{value:.{DIGITS}g}") for value in (rate / 4, min(1.0, rate * 4)))

@@ -263,7 +263,7 @@ def test_a_trained_model_is_the_same_after_saving_and_loading(case: Case, tmp_pa
 
 def test_the_recipe_fits_any_number_of_rows(case: Case) -> None:
     for n_rows in (1, 100, 10_000, 10_000_000):
-        recipe = case.cls.recipe(n_rows, 10)
+        recipe = case.cls.recipe(n_rows, case.schema)
         assert isinstance(recipe, Recipe)
         assert min(recipe.epochs, recipe.batch_size) >= 1
         assert recipe.patience is None or recipe.patience >= 1

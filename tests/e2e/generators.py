@@ -13,6 +13,7 @@ from tasks.encoding.base import Encoder
 from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 
 class ForgerParams(Record):
@@ -60,8 +61,8 @@ class Forger(DataGenerator):
         return drawn
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-        del n_columns
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        del schema
         return Recipe(
             epochs=1,
             batch_size=64,

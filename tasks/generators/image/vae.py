@@ -42,6 +42,7 @@ from tasks.generators.layers import (
     stratified,
 )
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 SMALLEST_SIDE = 4
 """Pixels of a side below which the convolutions do not halve an image any more."""
@@ -139,9 +140,9 @@ class Vae(DataGenerator):
         }
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """Chosen by validation loss on 1,250 images of 8 x 8 pixels; fewer passes for larger sets."""
-        del n_columns
+        del schema
         return Recipe(
             epochs=max(5, min(60, 200_000 // n_rows)),
             batch_size=64,

@@ -42,6 +42,7 @@ from tasks.generators.tabular._rows import (
     label_column,
 )
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 SMALL_TABLE = 2_000
 """Rows below which the network is trained on small batches."""
@@ -118,9 +119,9 @@ class Autoencoder(DataGenerator):
         return as_batch(self.encoder, self.rows.tokens(symbols), ranks, held)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """Chosen on validation rows of adult and magic."""
-        del n_columns
+        del schema
         is_small = n_rows < SMALL_TABLE
         return Recipe(
             epochs=200 if is_small else max(5, min(100, 2_000_000 // n_rows)),

@@ -49,6 +49,7 @@ from tasks.generators.regression import Regressions, SequentialRegression
 from tasks.generators.tabular._places import Places
 from tasks.generators.tabular._rows import Held, held_columns
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 HARMONICS = 4
 """Sines and cosines of a rank that later columns see."""
@@ -66,13 +67,26 @@ the usual order nothing that can be measured; more help conditions and harm it."
 SMALL_TABLE = 2_000
 """Rows below which the network is small and trained on small batches."""
 
+USUAL_ROWS = 16_000
+"""Rows from which a table of mostly densities is learned by the usual network in the usual time. From
+fewer rows, a smaller one learns for less long, or it would know them by heart."""
+
+USUAL_ROWS_OF_TOKENS = 30_000
+"""The same for a table of mostly tokens."""
+
 ROWS_SEEN = 350_000
-"""Rows seen in a training of a usual table, each as often as there are epochs."""
+"""Rows seen in a training on so many rows, each as often as there are epochs."""
+
+ROWS_OF_TOKENS_SEEN = 250_000
+"""The same for a table of mostly tokens, whose shares are learned sooner than densities."""
 
 USUAL_COLUMNS = 20
 """Wider tables are overfitted after fewer rows seen: fewer by the root of how much wider they are."""
 
 MIN_EPOCHS, MAX_EPOCHS = 4, 60
+
+PATIENCE = 0.2
+"""Share of the epochs after which a training that no longer gets better is stopped."""
 
 MAX_WIDTH = 1_024
 """Units of a hidden layer at most, so that time grows with the number of columns, not its square."""
@@ -138,7 +152,7 @@ class Autoregressive(DataGenerator):
         self.places = Places(self.encoder)
         self._lay_out(settings.embedding_dim)
         hidden_units, out_units = self._units(settings.hidden_units)
-        dropout = (0.3 if is_small else 0.1) if settings.dropout is None else settings.dropout
+        dropout = self._dropout() if settings.dropout is None else settings.dropout
         self.embedding = nn.Embedding(sum(self.places.n_tokens), settings.embedding_dim)
         self.network = BlockMaskedNetwork(
             self.sizes,
@@ -222,20 +236,30 @@ class Autoregressive(DataGenerator):
         return self._in_encoder_order(tokens, ranks)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-        """Chosen by validation loss: more rows are seen less often, and so are rows of more columns."""
-        is_small = n_rows < SMALL_TABLE
-        seen = ROWS_SEEN * min(1.0, math.sqrt(USUAL_COLUMNS / n_columns))
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        """Chosen by validation loss, and by distances to training rows on halves of tables.
+
+        Rows of many columns, and many rows, are seen less often.
+        """
+        columns = schema.main.columns
+        n_numeric = len(schema.main.columns_of("numeric", "datetime", "geographic"))
+        if 2 * n_numeric > len(columns):
+            usual = ROWS_SEEN * min(1.0, math.sqrt(n_rows / USUAL_ROWS))
+        else:
+            usual = ROWS_OF_TOKENS_SEEN * min(1.0, math.sqrt(n_rows / USUAL_ROWS_OF_TOKENS))
         # From where a few passes are enough, the rows seen grow with the root of their number.
-        many = max(1.0, n_rows * MIN_EPOCHS / ROWS_SEEN)
-        epochs = seen * math.sqrt(many) / min(n_rows, EPOCH_ROWS)
-        batch_size = 256 * 2 ** min(2, round(math.log2(many) / 2))
+        many = max(1.0, n_rows * MIN_EPOCHS / usual)
+        wide = max(1.0, math.sqrt(len(columns) / USUAL_COLUMNS))
+        epochs = usual / wide * math.sqrt(many) / min(n_rows, EPOCH_ROWS)
+        epochs = math.ceil(epochs) if many > 1 else max(MIN_EPOCHS, min(MAX_EPOCHS, int(epochs)))
+        is_small = n_rows < SMALL_TABLE
         return Recipe(
-            epochs=math.ceil(epochs) if many > 1 else max(MIN_EPOCHS, min(MAX_EPOCHS, int(epochs))),
-            batch_size=64 if is_small else batch_size,
+            epochs=epochs,
+            batch_size=64 if is_small else 256 * 2 ** min(2, round(math.log2(many) / 2)),
             learning_rate=2e-3 if is_small else 4e-3,
             weight_decay=0.01,
-            patience=20 if is_small else 3,
+            # Where the learning rate is high, losses go up and down.
+            patience=20 if is_small else max(2, round(PATIENCE * epochs)),
             ema_decay=0.99 if is_small else 0.998,
         )
 
@@ -250,11 +274,23 @@ class Autoregressive(DataGenerator):
             return wanted, wanted
         units = 16
         if not is_small:
-            units = 64 if 2 * len(self.places.continuous) > n_places else 32
+            share = min(1.0, math.sqrt(self.encoder.n_rows / USUAL_ROWS))
+            units = round(64 * share) if self._has_mostly_densities() else 24
         width = MAX_WIDTH_SMALL if is_small else MAX_WIDTH
         if units * n_places <= width:
             return units, units
         return max(1, width // n_places), min(units, max(MIN_OUT_UNITS, 2 * width // n_places))
+
+    def _dropout(self) -> float:
+        """More for fewer rows, and for tokens, whose shares are sooner known by heart."""
+        if self.encoder.n_rows < SMALL_TABLE:
+            return 0.3
+        if not self._has_mostly_densities():
+            return 0.2
+        return 0.1 * max(1.0, math.sqrt(USUAL_ROWS / self.encoder.n_rows))
+
+    def _has_mostly_densities(self) -> bool:
+        return 2 * len(self.places.continuous) > len(self.places)
 
     def _lay_out(self, embedding_dim: int) -> None:
         """Say where the features of each place stand: its embedding, its rank's, and a 1.

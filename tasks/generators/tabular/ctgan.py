@@ -37,6 +37,7 @@ from tasks.generators.layers import stratified
 from tasks.generators.tabular._rows import held_columns
 from tasks.generators.tabular._vectors import RowVectors
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 WEIGHT_STEPS = 2.0**24
 """A row's weight in a draw is a whole number of these, so that sums are exact on every device."""
@@ -148,9 +149,9 @@ class Ctgan(DataGenerator):
         return drawn
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """The paper's, with as many steps on every large table as its 300 epochs on 7,000 rows."""
-        del n_columns
+        del schema
         return Recipe(
             epochs=max(1, min(300, 2_000_000 // n_rows)),
             batch_size=100 if n_rows < SMALL_TABLE else 500,

@@ -26,6 +26,7 @@ from tasks.encoding.modes import ModeSpecificEncoder
 from tasks.generators.base import DataGenerator, Objective, Recipe
 from tasks.generators.tabular._vectors import RowVectors, refuse_conditions
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 SMALL_TABLE = 2_000
 """Rows below which batches are small, so that an epoch has several steps."""
@@ -104,9 +105,9 @@ class Gan(DataGenerator):
         return self.vectors.draw(*self._write(noise), rng)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """About as many steps for every size."""
-        del n_columns
+        del schema
         return Recipe(
             epochs=max(1, min(300, 2_000_000 // n_rows)),
             batch_size=100 if n_rows < SMALL_TABLE else 250,

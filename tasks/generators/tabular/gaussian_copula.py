@@ -28,6 +28,7 @@ from tasks.generators.tabular._copula import CopulaEncoder, intervals, token_mar
 from tasks.generators.tabular._latent import MARGIN
 from tasks.generators.tabular._rows import as_batch, held_columns
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 GIBBS_SWEEPS = 20
 """Rounds in which latent variables of several columns that are held are drawn in turn."""
@@ -122,9 +123,9 @@ class GaussianCopula(DataGenerator):
         return as_batch(self.encoder, tokens, ranks.float(), held)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """There is nothing to train: one pass measures the losses."""
-        del n_columns
+        del schema
         return Recipe(
             epochs=1,
             batch_size=max(64, min(4_096, n_rows)),

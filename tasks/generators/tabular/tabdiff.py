@@ -45,6 +45,7 @@ from tasks.generators.tabular._rows import (
     held_columns,
 )
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 SIGMA_RANGE = (0.005, 20.0)
 """Standard deviations of the noise at t = 0 and t = 1; scores have the standard deviation 1."""
@@ -195,9 +196,9 @@ class TabDiff(DataGenerator):
         return as_batch(self.encoder, self.rows.tokens(symbols), torch.special.ndtr(x), held)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """Chosen on validation rows of adult and magic."""
-        del n_columns
+        del schema
         is_small = n_rows < SMALL_TABLE
         return Recipe(
             epochs=400 if is_small else max(5, min(250, 3_000_000 // n_rows)),

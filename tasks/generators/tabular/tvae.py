@@ -29,6 +29,7 @@ from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import LOG_SQRT_2PI
 from tasks.generators.tabular._vectors import RowVectors, refuse_conditions
 from tasks.params import Record
+from tasks.schema import DatasetSchema
 
 LOG_SCALES = (math.log(0.01), 0.0)
 """Of the Gaussians of places, which lie in [-1, 1]."""
@@ -88,9 +89,9 @@ class Tvae(DataGenerator):
         return self.vectors.draw(logits, places, rng)
 
     @classmethod
-    def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
         """Chosen on validation rows of adult and magic; about as many steps for every size."""
-        del n_columns
+        del schema
         is_small = n_rows < SMALL_TABLE
         return Recipe(
             epochs=300 if is_small else max(5, min(150, 1_500_000 // n_rows)),

@@ -8,6 +8,7 @@ import torch
 from tasks.generators.layers import (
     BlockMaskedLinear,
     BlockMaskedNetwork,
+    Dropout,
     Mixture,
     MixtureHead,
     ResidualBlock,
@@ -97,6 +98,18 @@ def test_the_length_of_a_rows_gradient() -> None:
         assert layer.bias.grad is not None
         own = layer.weight.grad.square().sum() + layer.bias.grad.square().sum()
         assert found[i].item() == pytest.approx(own.item(), rel=1e-5)
+
+
+def test_dropout_zeroes_a_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(0.2)
+    x = torch.ones(501, 333)
+    y = dropout(x)
+    assert (y == 0).float().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert y.unique().tolist() == [0.0, 1.25]
+    assert torch.equal(dropout.eval()(x), x)
+    torch.manual_seed(0)
+    assert torch.equal(dropout.train()(x), y)
 
 
 def test_density_of_one_gaussian() -> None:

@@ -5,11 +5,13 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.generators.base import Recipe
 from tasks.generators.tabular.autoregressive import Autoregressive
+from tasks.schema import DatasetSchema
 from tasks.storage import digest, read_table
 from tasks.training.checkpoint import Checkpoint
 from tasks.tuning.objective import Work, choose_objective, loss_tells
-from tests.datasets import dataset_params, write_people
+from tests.datasets import PEOPLE, dataset_params, write_people
 
+SCHEMA = DatasetSchema(kind="tabular", tables=(PEOPLE,))
 PARAMS = dataset_params(
     train={"epochs": 1, "batch_size": 64, "threads": 1, "device": "cpu"},
     generator_params={"hidden_units": 2, "layers": 1},
@@ -86,8 +88,8 @@ def test_the_goal_is_the_metrics_own() -> None:
 def test_losses_of_a_generator_that_never_stops_early_say_nothing() -> None:
     class Adversarial(Autoregressive):
         @classmethod
-        def recipe(cls, n_rows: int, n_columns: int) -> Recipe:
-            return super().recipe(n_rows, n_columns).model_copy(update={"patience": None})
+        def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+            return super().recipe(n_rows, schema).model_copy(update={"patience": None})
 
-    assert loss_tells(Autoregressive, 100, 5)
-    assert not loss_tells(Adversarial, 100, 5)
+    assert loss_tells(Autoregressive, 100, SCHEMA)
+    assert not loss_tells(Adversarial, 100, SCHEMA)

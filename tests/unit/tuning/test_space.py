@@ -3,10 +3,12 @@ import pytest
 from tasks.errors import ParamsError
 from tasks.generators.image.vae import Vae
 from tasks.generators.tabular.autoregressive import Autoregressive
+from tasks.schema import DatasetSchema
 from tasks.tuning.space import Choice, Range, apply, default_space, parse_space
-from tests.datasets import dataset_params
+from tests.datasets import PEOPLE, dataset_params
 
 PARAMS = dataset_params()
+SCHEMA = DatasetSchema(kind="tabular", tables=(PEOPLE,))
 
 
 def test_a_person_says_what_a_setting_may_be() -> None:
@@ -77,7 +79,7 @@ def test_rounding_stays_inside() -> None:
 
 def test_the_default_space_lies_around_the_present_settings() -> None:
     params = dataset_params(train={"learning_rate": 0.01}, generator_params={"hidden_units": 100})
-    space = default_space(Autoregressive, params, 1_000, 5)
+    space = default_space(Autoregressive, params, 1_000, SCHEMA)
     assert space["train.learning_rate"] == Range(0.0025, 0.04, whole=False)
     assert space["generator_params.hidden_units"] == Choice((50, 100, 200))
     assert space["generator_params.layers"] == Range(1, 4, whole=True)
@@ -86,7 +88,7 @@ def test_the_default_space_lies_around_the_present_settings() -> None:
 
 def test_any_generator_has_a_default_space_of_values_that_it_takes() -> None:
     params = dataset_params(kind="image", generator="vae")
-    space = default_space(Vae, params, 1_000, 2)
+    space = default_space(Vae, params, 1_000, SCHEMA)
     assert {"train.learning_rate", "train.batch_size"} < set(space)
     for name, domain in space.items():
         for value in domain.points():
