@@ -10,7 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from tasks.params import DatasetParams, parse
-from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema, arrow_schema
 from tasks.storage import write_dataset
 
 PEOPLE = TableSchema(
@@ -74,3 +74,20 @@ def write_images(folder: Path, images: list[tuple[bytes, str]]) -> None:
         names=["image", "label"],
     )
     write_dataset(folder, schema, {"images": [batch]})
+
+
+def table_of(
+    columns: Mapping[str, pa.Array], target: str | None = None
+) -> tuple[DatasetSchema, pa.RecordBatch]:
+    """A dataset of one table `t`: texts are categories, all else is numbers."""
+    described = tuple(
+        Column(
+            name=name,
+            type=str(values.type),
+            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
+        )
+        for name, values in columns.items()
+    )
+    table = TableSchema(name="t", columns=described)
+    schema = DatasetSchema(kind="tabular", tables=(table,), target=target)
+    return schema, pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))

@@ -6,30 +6,16 @@ import pytest
 import torch
 
 from tasks.encoding.modes import CountingEncoder, Mixture, ModeSpecificEncoder, fit_mixture
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 400
 NO_RNG = np.random.default_rng(0)
 
 
-def _table(columns: dict[str, pa.Array]) -> tuple[DatasetSchema, pa.RecordBatch]:
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target=None)
-    return schema, pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
-
-
 def _fitted(
     columns: dict[str, pa.Array], cls: type[ModeSpecificEncoder] = ModeSpecificEncoder
 ) -> tuple[ModeSpecificEncoder, pa.RecordBatch]:
-    schema, batch = _table(columns)
+    schema, batch = table_of(columns)
     return cls.fit(schema, lambda: iter([batch]), np.random.default_rng(0)), batch
 
 
@@ -126,7 +112,7 @@ def test_the_encoder_comes_back_from_its_state() -> None:
 
 
 def test_tokens_are_counted_over_all_batches() -> None:
-    schema, batch = _table({"c": pa.array(["a"] * 7 + ["b"] * 5 + [None])})
+    schema, batch = table_of({"c": pa.array(["a"] * 7 + ["b"] * 5 + [None])})
     encoder = CountingEncoder.fit(
         schema, lambda: iter([batch.slice(0, 6), batch.slice(6)]), np.random.default_rng(0)
     )

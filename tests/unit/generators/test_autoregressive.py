@@ -9,7 +9,7 @@ from tasks.encoding.tabular import TabularEncoder
 from tasks.errors import ParamsError, TrainingError
 from tasks.generators.tabular.autoregressive import Autoregressive
 from tasks.params import validated
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 600
 
@@ -17,17 +17,7 @@ N = 600
 def _encoder(
     columns: dict[str, pa.Array], target: str | None
 ) -> tuple[TabularEncoder, pa.RecordBatch]:
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target=target)
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns, target)
     return TabularEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0)), batch
 
 

@@ -13,23 +13,13 @@ from tasks.generators.tabular._vectors import ModeNormalization, RowVectors, gum
 from tasks.generators.tabular.ctgan import Ctgan, TrainingBySampling, gradient_penalty
 from tasks.generators.tabular.gan import Gan
 from tasks.generators.tabular.tvae import Tvae
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 1_000
 
 
 def _encoder(columns: dict[str, pa.Array]) -> tuple[CountingEncoder, pa.RecordBatch]:
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target=None)
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns)
     return CountingEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0)), batch
 
 

@@ -14,23 +14,13 @@ from tasks.generators.tabular.gaussian_copula import (
     stratify,
     truncated_normal,
 )
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 4_000
 
 
 def _copula(columns: dict[str, pa.Array]) -> tuple[GaussianCopula, pa.RecordBatch]:
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target=None)
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns)
     encoder = CopulaEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0))
     return GaussianCopula(encoder, GaussianCopulaParams()).eval(), batch
 

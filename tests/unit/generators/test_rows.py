@@ -20,7 +20,7 @@ from tasks.generators.tabular._rows import (
     held_label,
     label_column,
 )
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 CPU = torch.device("cpu")
 N = 100
@@ -41,17 +41,7 @@ def encoder() -> TabularEncoder:
 
 
 def _encoder(columns: dict[str, pa.Array], target: str | None) -> TabularEncoder:
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if pa.types.is_string(values.type) else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target=target)
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns, target)
     return TabularEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0))
 
 

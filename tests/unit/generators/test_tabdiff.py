@@ -16,7 +16,7 @@ from tasks.generators.tabular.tabdiff import (
     preconditioning,
     solver_step,
 )
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 512
 
@@ -31,17 +31,7 @@ def trained() -> tuple[TabDiff, pa.RecordBatch]:
         "y": pa.array(x + 0.2 * rng.normal(size=N), mask=rng.random(N) < 0.2),
         "sign": pa.array(np.where(x > 0, "plus", "minus")),
     }
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if name == "sign" else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target="sign")
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns, "sign")
     encoder = TabularEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0))
     torch.manual_seed(0)
     settings = TabDiffParams(hidden_units=96, layers=2, steps=20, given_fraction=0.5)

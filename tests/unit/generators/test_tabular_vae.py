@@ -12,7 +12,7 @@ from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator
 from tasks.generators.tabular.autoencoder import Autoencoder, AutoencoderParams, CodeDensity
 from tasks.generators.tabular.vae import Vae, VaeParams, gaussian_divergence
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tests.datasets import table_of
 
 N = 512
 
@@ -27,17 +27,7 @@ def encoder() -> tuple[TabularEncoder, pa.RecordBatch]:
         "count": pa.array(rng.integers(0, 4, N)),
         "label": pa.array(np.where(up, "up", "down")),
     }
-    described = tuple(
-        Column(
-            name=name,
-            type=str(values.type),
-            meaning="categorical" if name == "label" else "numeric",
-        )
-        for name, values in columns.items()
-    )
-    table = TableSchema(name="t", columns=described)
-    schema = DatasetSchema(kind="tabular", tables=(table,), target="label")
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(table))
+    schema, batch = table_of(columns, "label")
     return TabularEncoder.fit(schema, lambda: iter([batch]), np.random.default_rng(0)), batch
 
 
