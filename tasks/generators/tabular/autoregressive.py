@@ -88,6 +88,9 @@ MIN_EPOCHS, MAX_EPOCHS = 4, 60
 PATIENCE = 0.2
 """Share of the epochs after which a training that no longer gets better is stopped."""
 
+MIN_EVEN_ROWS = 1_000
+"""Continuous cells from which on their ranks are evened out in `sample`."""
+
 MAX_WIDTH = 1_024
 """Units of a hidden layer at most, so that time grows with the number of columns, not its square."""
 
@@ -233,6 +236,8 @@ class Autoregressive(DataGenerator):
                 scores[:, r] = cells.scores
             start = self.starts[j]
             features[:, start : start + self.sizes[j]] = self._features_of(j, tokens[:, j], cells)
+        if not given:
+            self._even_out(tokens, ranks, rng)
         return self._in_encoder_order(tokens, ranks)
 
     @classmethod
@@ -423,6 +428,25 @@ class Autoregressive(DataGenerator):
         if possible is not None:
             logits = logits.masked_fill(~possible, -math.inf)
         return choose(logits.softmax(dim=1), stratified(len(h), rng))
+
+    def _even_out(self, tokens: Tensor, ranks: Tensor, rng: torch.Generator) -> None:
+        """Move the ranks of each continuous column, in their order, to where all are equally dense.
+
+        In all rows they are, by what a rank is; in so many drawn rows they would be, but for what
+        chance and the model leave. The order of the rows, which tells how columns belong together,
+        stays. Too few rows are left as they are: they would have to move too far.
+
+        Source: Stein 1987, Latin hypercube sampling of dependent variables, section 5,
+            doi:10.1080/00401706.1987.10488205.
+        """
+        for r, j in enumerate(self.places.continuous):
+            is_present = tokens[:, j] == self.places.continuous_tokens[r]
+            rows = is_present.nonzero()[:, 0]
+            if len(rows) >= MIN_EVEN_ROWS:
+                order = rows[ranks[rows, r].argsort(stable=True)]
+                inside = torch.rand(len(rows), generator=rng, device=rng.device)
+                even = (torch.arange(len(rows), device=rng.device).double() + inside) / len(rows)
+                ranks[order, r] = even.to(ranks.dtype)
 
     def _in_encoder_order(self, tokens: Tensor, ranks: Tensor) -> dict[str, Tensor]:
         all_ranks = torch.empty_like(ranks)

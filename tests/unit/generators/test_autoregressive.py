@@ -212,6 +212,16 @@ def test_other_conditions_are_refused(
         _model(mixed[0]).sample(3, torch.Generator().manual_seed(0), conditions)
 
 
+def test_ranks_of_many_rows_are_even_and_keep_their_order() -> None:
+    x = np.random.default_rng(0).normal(size=N)
+    encoder, _ = _encoder({"x": pa.array(x), "twice": pa.array(2 * x + 1)}, None)
+    sampled = _model(encoder).sample(2_000, torch.Generator().manual_seed(0))
+    for ranks in sampled["rank_low"].double().T:
+        assert torch.equal((ranks * 2_000).long().sort().values, torch.arange(2_000))
+    rows = encoder.decode(sampled, np.random.default_rng(0)).to_pandas()
+    assert rows.corr(method="spearman").iloc[0, 1] > 0.99
+
+
 def test_collinear_columns_stay_collinear_without_training() -> None:
     x = np.random.default_rng(0).normal(size=N)
     encoder, _ = _encoder({"x": pa.array(x), "twice": pa.array(2 * x + 1)}, None)
