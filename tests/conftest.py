@@ -1,11 +1,15 @@
 """Real parts for all tests: a PostgreSQL, an empty database in it, the demo's sources."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: its threads wait for each other where cores are busy with something else.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tasks.commands import demo_source, postgres
 from tasks.commands.postgres import PostgresServer

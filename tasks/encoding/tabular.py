@@ -9,7 +9,7 @@ import torch
 from scipy.special import ndtri
 
 from tasks.encoding.base import Batches, Encoder, count
-from tasks.encoding.columns.base import ColumnEncoder
+from tasks.encoding.columns.base import RANK_MARGIN, ColumnEncoder
 from tasks.encoding.columns.categorical import CategoricalEncoder
 from tasks.encoding.columns.identifier import IdentifierEncoder
 from tasks.encoding.columns.numeric import NumericEncoder
@@ -32,9 +32,6 @@ MAX_INDICATORS = 16
 
 MAX_FEATURES = 1_024
 """Features of that linear part beyond which no more columns get indicators."""
-
-RANK_MARGIN = 1e-6
-"""Ranks are kept so far from 0 and 1, so that their normal scores are finite."""
 
 _ENCODERS: dict[str, type[ColumnEncoder]] = {
     "categorical": CategoricalEncoder,
@@ -147,17 +144,15 @@ class TabularEncoder(Encoder):
             ) from error
         cells = encoder.encode(wanted)
         ranks = np.full(len(wanted), 0.5, dtype=np.float32)
-        is_inside = np.zeros(len(wanted), dtype=bool)
-        if cells.rank_low is not None and cells.rank_high is not None:
+        is_covered = np.zeros(len(wanted), dtype=bool)
+        if isinstance(encoder, NumericEncoder) and cells.rank_low is not None:
             ranks = ((cells.rank_low + cells.rank_high) / 2).astype(np.float32)
-            is_inside = (cells.tokens == encoder.continuous_token) & (ranks > 0) & (ranks < 1)
+            is_covered = (cells.tokens == encoder.continuous_token) & encoder.covers(wanted)
         again = encoder.decode(cells.tokens, ranks, np.random.default_rng(0), 0)
-        for value, found, inside in zip(wanted, again, is_inside.tolist(), strict=True):
-            if not inside and not found.equals(value):
-                raise DataError(
-                    f"column {name!r} cannot be held at {value.as_py()!r}, which is not among what"
-                    f" was learned; {_near(encoder, found)}"
-                )
+        for value, found, covered in zip(wanted, again, is_covered.tolist(), strict=True):
+            if not covered and not found.equals(value):
+                shown = "missing" if value.as_py() is None else repr(value.as_py())
+                raise DataError(f"column {name!r} cannot be held at {shown}: {_learned(encoder)}")
         return cells.tokens, ranks
 
     def decode(
@@ -306,13 +301,15 @@ def _holding(rows: pa.RecordBatch, held: Mapping[str, Any]) -> pa.RecordBatch:
     return rows
 
 
-def _near(encoder: ColumnEncoder, found: pa.Scalar) -> str:
-    """What could be asked for instead of a value that was not learned."""
+def _learned(encoder: ColumnEncoder) -> str:
+    """What a column may be held at; of numbers, nothing that only a few rows have."""
     if isinstance(encoder, CategoricalEncoder):
         shown = encoder.values.slice(0, 10).to_pylist()
         more = ", ..." if len(encoder.values) > len(shown) else ""
-        return f"values that can be: {', '.join(map(repr, shown))}{more}"
-    return f"the nearest value that can be is {found.as_py()!r}"
+        found = ", ".join(map(repr, shown)) + more if shown else "no value"
+        return f"it was learned to be {found}; rare values were not"
+    first, last = encoder.usual_range().to_pylist()  # type: ignore[attr-defined]
+    return f"it was learned from about {first!r} to {last!r}, in steps of its own"
 
 
 def _whole(values: pa.ChunkedArray) -> pa.Array:

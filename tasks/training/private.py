@@ -67,8 +67,8 @@ def check_privacy(
     if not generator_class.supports_dp:
         raise ParamsError(
             f"{where}.privacy: {generator_class.__name__} cannot be trained with differential"
-            " privacy (the steps of a GAN share rows, and some encoders read rows without noise);"
-            " choose a generator that can, such as autoregressive, or set privacy to null"
+            " privacy; choose a generator that can (autoregressive, tabdiff, tvae or vae for tables),"
+            " or set privacy to null"
         )
     if generator_class.encoder_class not in PRIVATE_ENCODERS:
         raise ParamsError(

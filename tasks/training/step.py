@@ -66,8 +66,9 @@ class Stepper:
             needed = self._bytes_per_row()
             if needed > budget:
                 raise TrainingError(
-                    f"a step needs {needed / GIB:.3f} GiB for each row, but train.memory_gib grants"
-                    f" {budget / GIB:.3f}: raise it, or make the generator smaller"
+                    f"a step needs {needed / GIB:.3g} GiB for each row, but train.memory_gib grants"
+                    f" {budget / GIB:.3g}: expected at least"
+                    f" {needed / GIB / (1 - DATA_SHARE):.3g}, found {memory_gib:.3g}"
                 )
             n_parts = math.ceil(batch_size / max(1, int(budget / max(needed, 1))))
         self.n_parts = math.ceil(n_parts / n_processes) * n_processes

@@ -25,6 +25,7 @@ from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, Kind, TableSchema, a
 from tasks.training.device import reproducible
 from tasks.training.loop import fit
 from tasks.training.model import generator_class, load_model, save_model
+from tests.datasets import table_of
 
 N_ROWS = 64
 CPU = torch.device("cpu")
@@ -269,3 +270,20 @@ def test_the_recipe_fits_any_number_of_rows(case: Case) -> None:
         assert recipe.patience is None or recipe.patience >= 1
         assert 0 < recipe.learning_rate < 1
         assert 0 <= recipe.ema_decay < 1
+
+
+@pytest.mark.parametrize("name", [name for kind, name in GENERATORS if kind == "tabular"])
+def test_no_outlier_comes_out_as_such(name: str) -> None:
+    """Not even from a generator that has learned nothing, whose rows are anywhere."""
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=400), 2)
+    x[:2] = [-123456.78, 987654.32]
+    schema, rows = table_of({"x": pa.array(x), "c": pa.array(rng.choice(["a", "b"], 400))}, "c")
+    cls = generator_class("tabular", name)
+    with reproducible(CPU, threads=1):
+        encoder = cls.encoder_class.fit(schema, lambda: iter([rows]), np.random.default_rng(0))
+        torch.manual_seed(0)
+        generator = cls(encoder, cls.Params()).eval()
+        sampled = _sample(generator, 2_000, seed=0)
+    drawn = encoder.decode(sampled, np.random.default_rng(0)).column("x").to_numpy()
+    assert np.isin(drawn, x[:2]).sum() <= 1

@@ -14,6 +14,9 @@ COMMON_ROWS = 5
 """Rows that a value must fill before it may be published as such: the usual rule of statistical
 disclosure control, whatever the size of the table."""
 
+RANK_MARGIN = 1e-6
+"""Ranks are kept so far from 0 and 1, so that their normal scores are finite."""
+
 
 @dataclass(frozen=True)
 class EncodedColumn:

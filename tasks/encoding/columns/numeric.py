@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.encoding.columns.base import COMMON_ROWS, ColumnEncoder, EncodedColumn
+from tasks.encoding.columns.base import COMMON_ROWS, RANK_MARGIN, ColumnEncoder, EncodedColumn
 from tasks.encoding.columns.units import Units
 from tasks.schema import Column, arrow_type
 
@@ -114,14 +114,14 @@ class NumericEncoder(ColumnEncoder):
         self, tokens: np.ndarray, ranks: np.ndarray, rng: np.random.Generator, first_row: int
     ) -> pa.Array:
         """The value of each token, and of the rank of each continuous cell."""
-        del rng, first_row
+        del first_row
         missing = tokens == (-1 if self.null_token is None else self.null_token)
         dtype = np.uint64 if self.units.whole else np.float64
         keys = np.zeros(len(tokens), dtype=dtype)
         if len(self.values):
             keys = self.values[np.minimum(tokens, len(self.values) - 1)]
         if self.continuous_token is not None:
-            found = np.interp(ranks, self.levels, self.knots)
+            found = np.interp(self._inside(ranks, rng), self.levels, self.knots)
             if self.units.whole:
                 first, last = np.ceil(self.knots[0]), np.floor(self.knots[-1])
                 found = np.clip(np.rint(found), first, min(last, 2.0**64 - 2048))
@@ -130,6 +130,29 @@ class NumericEncoder(ColumnEncoder):
         if missing.any() and pa.types.is_floating(cells.type) and not self.column.nullable:
             return pc.fill_null(cells, pa.scalar(np.nan, cells.type))
         return cells
+
+    def covers(self, values: pa.Array) -> np.ndarray:
+        """(B,) bool: whether a value is in the range, and in the steps, of the continuous part."""
+        covered = np.zeros(len(values), dtype=bool)
+        present = _is_present(values).to_numpy(zero_copy_only=False)
+        if not len(self.knots):
+            return covered
+        spelled = values.filter(pa.array(present))
+        keys = self.units.keys(spelled)
+        again = self.units.values(keys, np.zeros(len(keys), dtype=bool))
+        half = 0.5 if self.units.whole else 0.0
+        is_inside = (self.knots[0] - half <= keys) & (keys <= self.knots[-1] + half)
+        covered[present] = pc.equal(again, spelled).to_numpy(zero_copy_only=False) & is_inside
+        return covered
+
+    def usual_range(self) -> pa.Array:
+        """Two values between which nearly all lie; `COMMON_ROWS` rows or more are at and beyond each."""
+        if self.continuous_token is None:
+            tokens = np.array([0, max(0, len(self.values) - 1)])
+            return self.decode(tokens, np.full(2, 0.5), np.random.default_rng(0), 0)
+        tokens = np.full(2, self.continuous_token)
+        ranks = self.levels[[1, -2]] if len(self.levels) > 2 else np.array([0.5, 0.5])
+        return self.decode(tokens, ranks, np.random.default_rng(0), 0)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: JSON, and arrays."""
@@ -150,6 +173,19 @@ class NumericEncoder(ColumnEncoder):
             knots=arrays["knots"],
             has_null=content["null"],
         )
+
+    def _inside(self, ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Ranks at either end, spread over the outermost step: there, one real value would come out.
+
+        A rank is an end where a generator's number is beyond all real ones.
+        """
+        spread = ranks.copy()
+        for is_end, step in (
+            (ranks <= RANK_MARGIN, self.levels[:2]),
+            (ranks >= 1 - RANK_MARGIN, self.levels[-2:]),
+        ):
+            spread[is_end] = rng.uniform(step[0], step[1], int(is_end.sum()))
+        return spread
 
     def _rank(self, keys: np.ndarray, side: str) -> np.ndarray:
         """The smallest (`left`) or largest (`right`) rank at which the knots pass `keys`."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.encoding.tabular import RANK_MARGIN, TabularEncoder
+from tasks.encoding.columns.base import RANK_MARGIN
+from tasks.encoding.tabular import TabularEncoder
 from tasks.errors import DataError, TrainingError
 from tasks.generators.layers import LOG_SQRT_2PI, choose, stratified
 

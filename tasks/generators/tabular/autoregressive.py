@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.encoding.base import Encoder
-from tasks.encoding.tabular import RANK_MARGIN, TabularEncoder
+from tasks.encoding.columns.base import RANK_MARGIN
+from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import EPOCH_ROWS, DataGenerator, Recipe
 from tasks.generators.layers import (
     BlockMaskedNetwork,

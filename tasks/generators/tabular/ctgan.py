@@ -171,6 +171,8 @@ class Ctgan(DataGenerator):
 
     def _check(self, column: int, tokens: Tensor) -> None:
         encoder = self.encoder.columns[column]
+        if encoder.n_tokens == 1 and encoder.continuous_token is None:
+            return  # There is no other value.
         is_continuous = encoder.continuous_token is not None and bool(
             tokens.eq(encoder.continuous_token).any()
         )

@@ -32,7 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.encoding.base import Encoder
-from tasks.encoding.tabular import RANK_MARGIN, TabularEncoder
+from tasks.encoding.columns.base import RANK_MARGIN
+from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import choose, stratified
 from tasks.generators.tabular._rows import (
