@@ -26,6 +26,7 @@ datasets:
     seed: 3
     target: group
     source: {{type: files, path: toy.csv}}
+    constraints: []
     clean: {{}}
     split: {{}}
     balance: {{}}

@@ -205,7 +205,7 @@ def test_the_patch_applies(project: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_trials_are_pruned_by_their_losses(project: Path) -> None:
-    text = (project / "params.yaml").read_text().replace("epochs: 1", "epochs: 4")
+    text = (project / "params.yaml").read_text().replace("epochs: 1", "epochs: 12")
     (project / "params.yaml").write_text(text)
     # Rates that teach nothing in so few steps come last, when the median rule knows four others.
     space = ["--search", "learning_rate=0.001,0.5,0.6,0.002,0.8,0.9,0.003"]
@@ -215,9 +215,9 @@ def test_trials_are_pruned_by_their_losses(project: Path) -> None:
     assert len(trials) == 8  # the present settings and the grid
     pruned = [trial for trial in trials if trial["state"] == "pruned"]
     assert pruned
-    for trial in pruned:
-        assert trial["value"] is None
-        assert len(trial["validation_losses"]) < 4
+    assert all(trial["value"] is None for trial in pruned)
+    # One may also be hopeless after its last epoch.
+    assert min(len(trial["validation_losses"]) for trial in pruned) < 12
     _, runs = _runs(project)
     states = {run.info.run_id: run.data.tags.get("trial.state") for run in runs}
     assert all(states[trial["run_id"]] == trial["state"] for trial in trials)
