@@ -6,31 +6,47 @@ here may still leak. One that fails here has copied rows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 _CHUNK_CELLS = 4_000_000
 """Distances held in memory at a time."""
 
+_MIN_CHUNK = 64
+"""Queries that are compared at a time at least: a matrix product of fewer is slow."""
+
+_GROUP = 32
+"""References of which only the closest is looked at first."""
+
+_CANDIDATES = 16
+"""References whose exact distance is computed, of each query, at least."""
+
+_MAX_ONE_HOT = 16
+"""Categories of a column that get a dimension each while candidates are looked for."""
+
+_MAX_DIMENSIONS = 256
+"""Dimensions of all columns together in which candidates are looked for, if numbers allow."""
+
+_FEW_DIMENSIONS = 8
+"""Up to here rows may be so close that only float64 can tell which is the closest."""
+
+_FAR = 1e30
+
 
 @dataclass(frozen=True)
 class Points:
-    """Rows in a space with a distance.
+    """Rows in a space with a euclidean distance.
 
     Shape:
         numbers: (N, C) float64 without NaN.
-        codes: (N, D) float64, compared for equality; D is 0 in a euclidean space.
+        codes: (N, D) integers, compared for equality; D is 0 where there are only numbers.
 
     Attributes:
-        norm: how the numbers are compared.
-        code_weight: what a row with other codes throughout is away for that.
+        code_weight: what each unequal code adds to the squared distance.
     """
 
     numbers: np.ndarray
     codes: np.ndarray
-    norm: Literal["cityblock", "euclidean"]
     code_weight: float
 
     def __len__(self) -> int:
@@ -38,7 +54,7 @@ class Points:
 
     def take(self, index: np.ndarray) -> "Points":
         """The points at these positions."""
-        return Points(self.numbers[index], self.codes[index], self.norm, self.code_weight)
+        return Points(self.numbers[index], self.codes[index], self.code_weight)
 
     def sample(self, n: int, rng: np.random.Generator) -> "Points":
         """`n` of the points at random, in their order; all of them if there are no more."""
@@ -47,31 +63,66 @@ class Points:
         return self.take(np.sort(rng.choice(len(self), n, replace=False)))
 
 
+@dataclass(frozen=True)
+class Gower:
+    """The space of rows with numbers and categories, in which each column counts the same.
+
+    The distance of two rows is the root of the mean, over the columns, of their squared difference
+    in that column. Two numbers differ by the share of the real rows between them, two different
+    categories by 1, a missing number and a present one by 0.5 to 1.5.
+
+    Attributes:
+        known: of each number column the sorted real values, to which ranks refer.
+        n_columns: numbers and categories together.
+
+    Source: general coefficient of similarity s, Gower 1971, doi:10.2307/2528823; by its section 4
+    the root of 1 - s is a euclidean distance where no column's part of 1 - s is more than that of
+    squared coordinates, which is so here by construction.
+    Differs: squared differences in place of absolute ones, so that the search is a matrix product;
+    ranks in place of values over the range, so that one extreme value or a skewed column does not
+    make all others equal.
+    """
+
+    known: tuple[np.ndarray, ...]
+    n_columns: int
+
+    @classmethod
+    def of(cls, real_numbers: np.ndarray, n_codes: int) -> "Gower":
+        """The space whose ranks refer to these rows.
+
+        Shape:
+            real_numbers: (R, C) float, NaN where missing.
+        """
+        known = tuple(np.sort(column[~np.isnan(column)]) for column in real_numbers.T)
+        return cls(known, max(1, len(known) + n_codes))
+
+    def points(self, numbers: np.ndarray, codes: np.ndarray) -> Points:
+        """Rows in this space.
+
+        Shape:
+            numbers: (N, C) float, NaN where missing.
+            codes: (N, D) int, a missing value is a code of its own.
+        """
+        ranks = np.empty(numbers.shape)
+        for place, known in enumerate(self.known):
+            ranks[:, place] = _ranks(numbers[:, place], known)
+        return Points(ranks / np.sqrt(self.n_columns), codes, 1 / self.n_columns)
+
+
 def euclidean(vectors: np.ndarray) -> Points:
     """Points at their L2 distance."""
-    return Points(vectors, np.zeros((len(vectors), 0)), "euclidean", 0.0)
+    return Points(vectors, np.zeros((len(vectors), 0), np.int32), 0.0)
 
 
 def gower(numbers: np.ndarray, codes: np.ndarray, real_numbers: np.ndarray) -> Points:
-    """Rows of a table with numbers and categories, at their mean distance over the columns.
-
-    Two numbers are as far apart as the share of the real rows between them, two different
-    categories are 1 apart, a missing number and a present one 0.5 to 1.5.
+    """Rows of a table in the space `Gower` whose ranks refer to `real_numbers`.
 
     Shape:
         numbers: (N, C) float, NaN where missing.
         codes: (N, D) int, a missing value is a code of its own.
-        real_numbers: (R, C) the rows that ranks refer to.
-    Source: Gower 1971, doi:10.2307/2528823.
-    Differs: ranks in place of values over the range, so that one extreme value or a skewed column
-    does not make all others equal.
+        real_numbers: (R, C) float, NaN where missing.
     """
-    n_columns = max(1, numbers.shape[1] + codes.shape[1])
-    ranks = np.zeros(numbers.shape)
-    for column in range(numbers.shape[1]):
-        ranks[:, column] = _ranks(numbers[:, column], real_numbers[:, column])
-    weight = codes.shape[1] / n_columns
-    return Points(ranks / n_columns, codes.astype(np.float64), "cityblock", weight)
+    return Gower.of(real_numbers, codes.shape[1]).points(numbers, codes)
 
 
 def nearest(queries: Points, references: Points, k: int = 1) -> np.ndarray:
@@ -79,14 +130,42 @@ def nearest(queries: Points, references: Points, k: int = 1) -> np.ndarray:
 
     Shape:
         returns: (queries, k) float64.
+
+    Raises:
+        ValueError: there are fewer than `k` references.
     """
-    found = np.empty((len(queries), k))
-    for rows, distances in _distances(queries, references):
-        if k == 1:
-            found[rows, 0] = distances.min(axis=1)
-        else:
-            found[rows] = np.sort(np.partition(distances, k - 1, axis=1)[:, :k], axis=1)
-    return found
+    return neighbours(queries, references, k)[0]
+
+
+def neighbours(queries: Points, references: Points, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each query to its `k` closest references, and their positions.
+
+    The closest candidates by a matrix product in float32 are compared again, exactly: the distance
+    that is returned is always that of the reference at the returned position, and 0 for equal rows.
+    Another reference can be closer by as much as float32 cannot tell; and where a column has more
+    than 16 categories, or the table very many columns, unequal categories are as far apart as
+    random signs are, so that a reference that differs in a few more of such columns can be missed.
+    One that is equal in them cannot.
+
+    Shape:
+        returns: (queries, k) float64 in ascending order; (queries, k) int.
+
+    Raises:
+        ValueError: there are fewer than `k` references.
+    Source: random signs keep distances up to 1 / sqrt(dimensions), Achlioptas 2003,
+    doi:10.1016/S0022-0000(03)00025-4.
+    """
+    if not 1 <= k <= len(references):
+        raise ValueError(f"expected 1 to {len(references)} (references) as k, found {k}")
+    distances = np.empty((len(queries), k))
+    positions = np.empty((len(queries), k), np.int64)
+    n_candidates = min(len(references), max(_CANDIDATES, 2 * k))
+    for rows, candidates in _candidates(queries, references, n_candidates):
+        squares = _squares(queries.take(np.arange(rows.start, rows.stop)), references, candidates)
+        order = np.lexsort((candidates, squares), axis=1)[:, :k]
+        distances[rows] = np.sqrt(np.take_along_axis(squares, order, axis=1))
+        positions[rows] = np.take_along_axis(candidates, order, axis=1)
+    return distances, positions
 
 
 def blocks(n_rows: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -114,23 +193,106 @@ def closer_share(to_train: np.ndarray, to_holdout: np.ndarray) -> np.ndarray:
     return np.asarray(closer.mean(axis=1))
 
 
-def _ranks(values: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Shares of the real values below, ties half; -0.5 where missing."""
-    known = np.sort(real[~np.isnan(real)])
+def _ranks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Shares of the known values below, ties half; -0.5 where missing."""
     below = np.searchsorted(known, values, side="left")
     up_to = np.searchsorted(known, values, side="right")
     return np.where(np.isnan(values), -0.5, (below + up_to) / (2 * max(1, len(known))))
 
 
-def _distances(queries: Points, references: Points) -> Iterator[tuple[slice, np.ndarray]]:
-    """All distances, a few queries at a time."""
-    n_rows = max(1, _CHUNK_CELLS // max(1, len(references)))
-    for start in range(0, len(queries), n_rows):
-        rows = slice(start, start + n_rows)
-        found = np.zeros((len(queries.numbers[rows]), len(references)))
-        if queries.numbers.shape[1]:
-            found += cdist(queries.numbers[rows], references.numbers, queries.norm)
-        if queries.codes.shape[1]:
-            unequal = cdist(queries.codes[rows], references.codes, "hamming")
-            found += queries.code_weight * unequal
-        yield rows, found
+def _squares(queries: Points, references: Points, candidates: np.ndarray) -> np.ndarray:
+    """Exact squared distances of each query to its candidates.
+
+    Shape:
+        candidates: (N, M) positions of references.
+        returns: (N, M) float64.
+    """
+    found = np.zeros(candidates.shape)
+    if queries.numbers.shape[1]:
+        difference = references.numbers[candidates] - queries.numbers[:, None]
+        found += np.einsum("nmc,nmc->nm", difference, difference)
+    if queries.codes.shape[1]:
+        unequal = references.codes[candidates] != queries.codes[:, None]
+        found += queries.code_weight * unequal.sum(axis=2)
+    return found
+
+
+def _candidates(
+    queries: Points, references: Points, n_candidates: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Of a few queries at a time the references that are about the closest, in no order."""
+    left, right = _vectors(queries, references)
+    n_references = len(references)
+    size = _GROUP if n_references >= _GROUP * n_candidates else 1
+    n_groups = -(-n_references // size)
+    beyond = np.zeros((n_groups * size - n_references, right.shape[1]), right.dtype)
+    beyond[:, -1] = _FAR
+    right = np.concatenate([right, beyond]).T
+    n_rows = max(_MIN_CHUNK, _CHUNK_CELLS // right.shape[1])
+    members = np.arange(size) * n_groups
+    for start in range(0, len(left), n_rows):
+        found = left[start : start + n_rows] @ right
+        # The n closest references lie in the n groups whose closest members are the closest.
+        least = found.reshape(len(found), size, n_groups).min(axis=1)
+        groups = _smallest(least, n_candidates)
+        places = (groups[:, :, None] + members).reshape(len(found), -1)
+        chosen = _smallest(np.take_along_axis(found, places, axis=1), n_candidates)
+        yield slice(start, start + len(found)), np.take_along_axis(places, chosen, axis=1)
+
+
+def _smallest(values: np.ndarray, n: int) -> np.ndarray:
+    """Shape: (N, M) to (N, n) positions in each row, in no order."""
+    if n >= values.shape[1]:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    return np.argpartition(values, n - 1, axis=1)[:, :n]
+
+
+def _vectors(queries: Points, references: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors whose inner products are squared distances, up to a constant of each query.
+
+    Shape:
+        returns: (queries, K) and (references, K), float32 unless K is small.
+    """
+    # Small numbers lose least where they are squared and subtracted.
+    centre = references.numbers.mean(axis=0)
+    n_numbers, n_codes = references.numbers.shape[1], references.codes.shape[1]
+    room = max(1, min(_MAX_ONE_HOT, (_MAX_DIMENSIONS - n_numbers) // max(1, n_codes)))
+    known = [np.unique(codes) for codes in references.codes.T]
+    tables = [_category_vectors(len(one), room, place) for place, one in enumerate(known)]
+    width = n_numbers + sum(table.shape[1] for table in tables)
+    dtype = np.float64 if width <= _FEW_DIMENSIONS else np.float32
+    left, right = (np.empty((len(one), width + 1), dtype) for one in (queries, references))
+    left[:, :n_numbers] = queries.numbers - centre
+    right[:, :n_numbers] = references.numbers - centre
+    end = n_numbers
+    for place, table in enumerate(tables):
+        start, end = end, end + table.shape[1]
+        # A category that no reference has is equally far from all of them: the zero vector.
+        scaled = np.vstack([table, np.zeros(table.shape[1])]) * np.sqrt(references.code_weight / 2)
+        left[:, start:end] = scaled[_places(queries.codes[:, place], known[place])]
+        right[:, start:end] = scaled[_places(references.codes[:, place], known[place])]
+    right[:, width] = np.square(right[:, :width]).sum(axis=1)
+    left[:, :width] *= -2.0
+    left[:, width] = 1
+    return left, right
+
+
+def _places(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where each code is among the known, which are in order; their number if it is not."""
+    found = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    return np.where(known[found] == codes, found, len(known))
+
+
+def _category_vectors(n: int, n_dimensions: int, column: int) -> np.ndarray:
+    """Unit vectors of `n` categories, their squared distances 2 or, where they are many, about 2.
+
+    Shape:
+        returns: (n, K), K at most `n_dimensions`.
+    """
+    if n == 2:
+        return np.array([[0.5**0.5], [-(0.5**0.5)]])
+    if n <= n_dimensions:
+        return np.eye(n)
+    # Any fixed signs do: they only choose the candidates.
+    signs = np.random.default_rng(column).integers(0, 2, (n, n_dimensions)) * 2.0 - 1
+    return np.asarray(signs / np.sqrt(n_dimensions))
