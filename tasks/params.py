@@ -7,6 +7,7 @@ out has the default given here. The field descriptions are the documentation of 
 
 import datetime
 import re
+import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
@@ -143,7 +144,11 @@ class EvaluateParams(Record):
 
 
 class Threshold(Record):
-    """When a metric passes. Either bound may be absolute, relative to the reference, or both."""
+    """When a metric passes. Either bound may be absolute, relative to the reference, or both.
+
+    A relative bound says what difference matters; what chance explains, by the 95 % intervals of
+    value and reference, is allowed on top (`tasks.metrics.Result`).
+    """
 
     at_most: float | None = Field(
         default=None, allow_inf_nan=False, description="the value may not be larger"
@@ -167,20 +172,6 @@ class Threshold(Record):
         if all(bound is None for bound in self.model_dump().values()):
             raise ValueError(f"needs one of {', '.join(type(self).model_fields)}")
         return self
-
-    def bounds(self, reference: float | None) -> tuple[float | None, float | None]:
-        """The lowest and the highest value that passes; null: no such bound.
-
-        Args:
-            reference: the metric of the real holdout; a bound relative to it needs it.
-        """
-        lowest = [] if self.at_least is None else [self.at_least]
-        highest = [] if self.at_most is None else [self.at_most]
-        if reference is not None and self.at_least_reference_minus is not None:
-            lowest.append(reference - self.at_least_reference_minus)
-        if reference is not None and self.at_most_reference_plus is not None:
-            highest.append(reference + self.at_most_reference_plus)
-        return max(lowest, default=None), min(highest, default=None)
 
 
 class PublishParams(Record):
@@ -212,8 +203,9 @@ class DatasetParams(Record):
     train: TrainParams = Field(description="how it is trained")
     sample: SampleParams = Field(description="what is drawn from it")
     evaluate: EvaluateParams = Field(description="how the result is judged")
-    thresholds: dict[str, Threshold] = Field(
-        min_length=1, description="what a release must reach, by metric"
+    thresholds: dict[str, Threshold | None] = Field(
+        description="what a release must reach, by metric, in place of the metric's own threshold;"
+        " {}: all as they are; null: this metric does not judge"
     )
     publish: PublishParams = Field(description="what the release says about itself")
 
@@ -305,6 +297,7 @@ def _keys_at(record: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that the record at `path` inside `record` knows."""
     current: Any = record
     for part in path:
+        current = _without_null(current)
         if get_origin(current) is dict:
             current = get_args(current)[1]
         elif get_origin(current) is list:
@@ -317,4 +310,11 @@ def _keys_at(record: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
             )
         else:
             current = current.model_fields[str(part)].annotation
-    return list(current.model_fields)
+    return list(_without_null(current).model_fields)
+
+
+def _without_null(annotation: Any) -> Any:
+    if get_origin(annotation) is not types.UnionType:
+        return annotation
+    (only,) = (choice for choice in get_args(annotation) if choice is not types.NoneType)
+    return only

@@ -63,15 +63,20 @@ def _check_generator(params: DatasetParams, where: str) -> None:
 def _check_metrics(params: DatasetParams, where: str) -> None:
     """A misspelt metric would be found out after the training only."""
     families = get_args(Family)
-    measured = {m.name: m.family for m in choose(params.kind, params.evaluate.metrics, families)}
+    measured = {m.name: m for m in choose(params.kind, params.evaluate.metrics, families)}
     if unknown := [name for name in params.thresholds if name not in measured]:
         raise ParamsError(
             f"{where}.thresholds: expected names among {', '.join(measured)}; found {unknown}"
         )
+    judging = {
+        m.family
+        for m in measured.values()
+        if m.decisive and params.thresholds.get(m.name, m.threshold) is not None
+    }
     for family in families:
-        names = [name for name, its_family in measured.items() if its_family == family]
         needed = family != "utility" or params.target is not None
-        if needed and params.thresholds.keys().isdisjoint(names):
+        if needed and family not in judging:
+            names = [m.name for m in measured.values() if m.family == family and m.decisive]
             raise ParamsError(
                 f"{where}.thresholds: a release needs a threshold for {family}; add one of:"
                 f" {', '.join(names) or 'none, as evaluate.metrics leaves them all out'}"

@@ -13,7 +13,7 @@ Its name is the function's name. Nothing else has to know of it: it is found her
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -21,7 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from tasks.errors import ParamsError
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.intervals import Interval
 from tasks.metrics import Family, Goal, Measurement
+from tasks.params import Threshold
 from tasks.schema import Kind
 
 PACKAGE = "tasks.evaluation"
@@ -42,12 +44,14 @@ class Outcome:
         value: of the synthetic rows.
         reference: the same metric with the real holdout in place of the synthetic rows.
         interval: 95 % of the value.
+        reference_interval: 95 % of the reference.
         plots: what the report may draw, by topic.
     """
 
     value: float
     reference: float | None
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
+    reference_interval: Interval | None = None
     plots: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,6 +66,8 @@ class Metric:
     kinds: tuple[Kind, ...]
     explanation: str
     source: str
+    threshold: Threshold | None
+    decisive: bool
     function: Callable[[Comparison], Outcome]
 
     def __call__(self, comparison: Comparison) -> Outcome:
@@ -81,12 +87,27 @@ def metric(
     kinds: tuple[Kind, ...],
     explanation: str,
     source: str,
+    threshold: Threshold | None = None,
+    decisive: bool = True,
 ) -> Callable[[Callable[[Comparison], Outcome]], Metric]:
-    """Declare the decorated function as the metric of its name; see `tasks.metrics.Measurement`."""
+    """Declare the decorated function as the metric of its name; see `tasks.metrics.Measurement`.
+
+    Args:
+        label: what people read.
+        family: the question that it helps to answer.
+        goal: whether lower or higher is better.
+        kinds: of data that it applies to.
+        explanation: one sentence: how to read it.
+        source: paper or package that defines it.
+        threshold: what judges it where params.yaml does not say; it must hold for data in general.
+        decisive: whether it may stand for its family alone.
+    """
 
     def declare(function: Callable[[Comparison], Outcome]) -> Metric:
         name = function.__name__
-        return Metric(name, label, family, goal, kinds, explanation, source, function)
+        return Metric(
+            name, label, family, goal, kinds, explanation, source, threshold, decisive, function
+        )
 
     return declare
 
@@ -130,9 +151,16 @@ def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) ->
 
 
 def measure(
-    metrics: Iterable[Metric], comparison: Comparison
+    metrics: Sequence[Metric],
+    comparison: Comparison,
+    report: Callable[[str, int, int], None] | None = None,
 ) -> tuple[list[Measurement], dict[str, Any]]:
     """Measure one metric after the other.
+
+    Args:
+        metrics: in any order; the values do not depend on it.
+        comparison: the rows.
+        report: told the name of a metric before it is measured, how many were, and of how many.
 
     Returns:
         The measurements, and what the report may draw, by topic.
@@ -141,7 +169,9 @@ def measure(
     plots: dict[str, Any] = {}
     # With one thread sums have one order, so every machine of a kind gives the same bytes.
     with threadpool_limits(limits=1):
-        for declared in metrics:
+        for place, declared in enumerate(metrics):
+            if report:
+                report(declared.name, place, len(metrics))
             try:
                 outcome = declared(comparison)
             except NotApplicable as reason:
@@ -153,7 +183,7 @@ def measure(
 
 
 def _measurement(declared: Metric, outcome: Outcome | None, reason: str | None) -> Measurement:
-    name, interval = declared.name, outcome.interval if outcome else None
+    name = declared.name
     return Measurement(
         name=name,
         label=declared.label,
@@ -161,11 +191,18 @@ def _measurement(declared: Metric, outcome: Outcome | None, reason: str | None) 
         goal=declared.goal,
         value=_written(outcome.value, name) if outcome else None,
         reference=_written(outcome.reference, name) if outcome else None,
-        interval=(_finite(interval[0], name), _finite(interval[1], name)) if interval else None,
+        interval=_ends(outcome.interval, name) if outcome else None,
+        reference_interval=_ends(outcome.reference_interval, name) if outcome else None,
         explanation=declared.explanation,
         source=declared.source,
         not_applicable=reason,
+        threshold=declared.threshold,
+        decisive=declared.decisive,
     )
+
+
+def _ends(interval: Interval | None, name: str) -> Interval | None:
+    return (_finite(interval[0], name), _finite(interval[1], name)) if interval else None
 
 
 def _written(value: float | None, name: str) -> float | None:

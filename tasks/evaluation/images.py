@@ -8,7 +8,7 @@ doi:10.1162/jocn.1991.3.1.71).
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +39,15 @@ class ImageSet:
 
     Shape:
         vectors: (N, D) float64 in [0, 1], the pixels; after `components` (N, K) with K at most 64.
-        identities: (M,) 16 bytes each, equal for equal pixels; M >= N.
+        identities: (M,) uint64, equal for equal pixels; M >= N.
+        kept: (N,) positions among the M of those whose vectors are here.
         labels: N rows.
         sizes: width and height of all M images.
     """
 
     vectors: np.ndarray
     identities: np.ndarray
+    kept: np.ndarray
     labels: pa.Table
     sizes: frozenset[tuple[int, int]]
 
@@ -103,7 +105,7 @@ def components(train: ImageSet, holdout: ImageSet, synthetic: ImageSet) -> list[
         mean = fitted.mean(axis=0)
         directions = _principal_directions(fitted - mean)
         return [
-            ImageSet((one.vectors - mean) @ directions, one.identities, one.labels, one.sizes)
+            replace(one, vectors=(one.vectors - mean) @ directions)
             for one in (train, holdout, synthetic)
         ]
 
@@ -141,18 +143,20 @@ def _read(
     if n_rows == 0:
         raise DataError(f"expected images in table {table!r} of {folder}, found no rows")
     n_kept = min(n_rows, MAX_IMAGES)
-    kept = set(rng.choice(n_rows, n_kept, replace=False).tolist())
+    chosen_places = np.sort(rng.choice(n_rows, n_kept, replace=False))
+    kept = set(chosen_places.tolist())
     vectors, identities, chosen, sizes = [], [], [], set()
     for place, (row, found) in enumerate(_decoded(folder, table, image, labels)):
         sizes.add(found.size)
         content = f"{found.mode} {found.size} ".encode() + found.tobytes()
-        identities.append(hashlib.blake2b(content, digest_size=16).digest())
+        identities.append(hashlib.blake2b(content, digest_size=8).digest())
         if place in kept:
             vectors.append(form.pixels(found))
             chosen.append(row)
     return ImageSet(
         np.stack(vectors).astype(np.float64),
-        np.frombuffer(b"".join(identities), "V16"),
+        np.frombuffer(b"".join(identities), "<u8").astype(np.uint64),
+        chosen_places,
         pa.Table.from_batches(chosen) if labels else pa.table({}),
         frozenset(sizes),
     )

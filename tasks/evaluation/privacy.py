@@ -56,7 +56,7 @@ def dcr_share(comparison: Comparison) -> Outcome:
     held_out = nearest(holdout.sample(MAX_QUERIES, rng), seen)
     interval = intervals.of_mean(closer) if len(closer) > 1 else None
     plots = {"dcr": _histograms(to_train, to_holdout, held_out[:, 0])}
-    return Outcome(float(closer.mean()), float(reference.mean()), interval, plots)
+    return Outcome(float(closer.mean()), float(reference.mean()), interval, plots=plots)
 
 
 @metric(

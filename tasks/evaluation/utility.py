@@ -59,7 +59,7 @@ def utility(comparison: Comparison) -> Outcome:
     )
     plots = {"utility": {"score": task.score_name, "target": comparison.target, "rows": n_rows}}
     value, reference = task.score(test.target, prediction), task.score(test.target, best)
-    return Outcome(value, reference, interval, plots)
+    return Outcome(value, reference, interval, plots=plots)
 
 
 @dataclass(frozen=True)

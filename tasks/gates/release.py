@@ -1,100 +1,93 @@
 """The release gate's table of metrics, and its thresholds one by one."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 import pandas as pd
 
 from tasks.gates.expectations import number
 from tasks.gates.run import Check
-from tasks.metrics import Family, Measurement
+from tasks.metrics import Result, unproved
 from tasks.params import Threshold
 
 TABLE = "metrics"
 
 
-def metrics_frame(
-    measurements: Sequence[Measurement], thresholds: Mapping[str, Threshold]
-) -> pd.DataFrame:
+def metrics_frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row a metric: name, value, reference, goal, and the bounds that its threshold gives.
 
     A bound that is not set is missing.
     """
-    rows = []
-    for m in measurements:
-        threshold = thresholds.get(m.name)
-        lower, upper = threshold.bounds(m.reference) if threshold else (None, None)
-        rows.append((m.name, m.value, m.reference, m.goal, lower, upper))
+    rows = [
+        (r.measurement.name, r.measurement.value, r.measurement.reference, r.measurement.goal)
+        + (r.bounds if r.measurement.value is not None else (None, None))
+        for r in results
+    ]
     frame = pd.DataFrame(rows, columns=["name", "value", "reference", "goal", "lower", "upper"])
     numbers = ["value", "reference", "lower", "upper"]
     return frame.astype(dict.fromkeys(numbers, "float64") | {"name": "str", "goal": "str"})
 
 
 def check_thresholds(
-    measurements: Sequence[Measurement], thresholds: Mapping[str, Threshold]
+    results: Sequence[Result], thresholds: Mapping[str, Threshold | None]
 ) -> list[Check]:
-    """Each threshold against its metric; a metric without a value does not pass.
+    """Each threshold against its metric; what was demanded of a metric without a value fails.
 
-    Nor does a family of metrics without a threshold pass: a release has proved its fidelity,
-    utility, diversity and privacy, not those of them that somebody chose. Utility alone may be
-    left out, where it was asked for and does not apply.
+    Nor does a family of metrics pass of which nothing decisive was judged: a release has proved its
+    fidelity, utility, diversity and privacy, not those of them that somebody chose, and the
+    distance to the closest record alone proves nothing (Yao et al. 2025, arXiv:2505.01524).
+
+    Args:
+        results: of all measurements.
+        thresholds: of params.yaml, for names that no measurement has.
     """
-    by_name = {m.name: m for m in measurements}
-    checks = [
-        _check(name, threshold, by_name.get(name), sorted(by_name))
-        for name, threshold in thresholds.items()
-    ]
-    return checks + [
-        Check(
-            type="threshold",
-            target=family,
-            description=f"a threshold for a metric of {family}",
-            passed=False,
-            observed=f"none in params.yaml; measured were: {', '.join(names) or 'none'}",
-        )
-        for family in get_args(Family)
-        if thresholds.keys().isdisjoint(
-            names := [m.name for m in measurements if m.family == family and m.value is not None]
-        )
-        and not (
-            family == "utility" and not names and any(m.family == family for m in measurements)
-        )
-    ]
+    known = sorted(r.measurement.name for r in results)
+    checks = [_check(r) for r in results if r.passed is not None]
+    for name, threshold in thresholds.items():
+        if name not in known and threshold is not None:
+            observed = f"there is no such metric; measured were: {', '.join(known) or 'none'}"
+            checks.append(_refused(name, _stated(threshold), observed))
+    for family in unproved(results):
+        names = [
+            r.measurement.name
+            for r in results
+            if r.measurement.family == family
+            and r.measurement.value is not None
+            and r.measurement.decisive
+        ]
+        observed = f"none; to choose from: {', '.join(names) or 'no metric that applies'}"
+        checks.append(_refused(family, f"a threshold for a metric of {family}", observed))
+    return checks
 
 
-def _check(
-    name: str, threshold: Threshold, measurement: Measurement | None, known: Sequence[str]
-) -> Check:
-    description, passed = _stated(threshold), False
-    if measurement is None:
-        observed = f"there is no such metric; measured were: {', '.join(known) or 'none'}"
-    elif measurement.value is None:
+def _check(result: Result) -> Check:
+    measurement, threshold = result.measurement, result.threshold
+    if threshold is None:
+        raise ValueError(f"{measurement.name} has no threshold to check")
+    if measurement.value is None:
         reason = measurement.not_applicable or "no reason given"
         observed = f"it does not apply ({reason}); take the threshold out of params.yaml"
-    elif measurement.reference is None and _is_relative(threshold):
-        observed = (
-            f"{number(measurement.value)}, but it has no reference of real data to compare with"
-        )
-    else:
-        lower, upper = threshold.bounds(measurement.reference)
-        passed = (lower is None or measurement.value >= lower) and (
-            upper is None or measurement.value <= upper
-        )
-        observed = number(measurement.value)
-        if measurement.reference is not None:
-            observed += f" (real holdout: {number(measurement.reference)})"
-        description = _in_bounds(lower, upper)
-        if _is_relative(threshold):
-            description += f" ({_stated(threshold)})"
+        return _refused(measurement.name, _stated(threshold), observed)
+    observed = number(measurement.value)
+    if result.is_relative and measurement.reference is None:
+        observed += ", but it has no reference of real data to compare with"
+        return _refused(measurement.name, _stated(threshold), observed)
+    if measurement.reference is not None:
+        observed += f" (real holdout: {number(measurement.reference)})"
+    description = _in_bounds(*result.bounds)
+    if result.is_relative:
+        description += f" ({_stated(threshold)}, and what chance explains)"
     return Check(
-        type="threshold", target=name, description=description, passed=passed, observed=observed
+        type="threshold",
+        target=measurement.name,
+        description=description,
+        passed=bool(result.passed),
+        observed=observed,
     )
 
 
-def _is_relative(threshold: Threshold) -> bool:
-    return (
-        threshold.at_most_reference_plus is not None
-        or threshold.at_least_reference_minus is not None
+def _refused(target: str, description: str, observed: str) -> Check:
+    return Check(
+        type="threshold", target=target, description=description, passed=False, observed=observed
     )
 
 

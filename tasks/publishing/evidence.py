@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tasks.errors import DataError
-from tasks.metrics import METRICS_FILE, Family, Measurement, read_measurements
-from tasks.params import DatasetParams, Threshold
+from tasks.metrics import METRICS_FILE, Family, Result, judged, read_measurements
+from tasks.params import DatasetParams
 from tasks.publishing.disclosure import public_source, public_value, public_verdict
 from tasks.publishing.tables import ReleasedTable
 from tasks.schema import SCHEMA_FILE, DatasetSchema
@@ -24,29 +24,6 @@ MODEL_FILE = "model.json"
 
 _MODEL_KEYS = ("generator", "generator_params", "training")
 """What of a model's description is public; its encoder's state would quote the training data."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A measurement beside what was asked of it."""
-
-    measurement: Measurement
-    threshold: Threshold | None
-
-    @property
-    def bounds(self) -> tuple[float | None, float | None]:
-        """The lowest and the highest value that passes; null: no such bound."""
-        if self.threshold is None:
-            return None, None
-        return self.threshold.bounds(self.measurement.reference)
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether the threshold was met; null: there was none, or nothing to compare."""
-        value, (lowest, highest) = self.measurement.value, self.bounds
-        if value is None or (lowest is None and highest is None):
-            return None
-        return (lowest is None or value >= lowest) and (highest is None or value <= highest)
 
 
 @dataclass(frozen=True)
@@ -167,7 +144,7 @@ def gather(
         params=params,
         schema=schema,
         tables=tables,
-        results=tuple(Result(m, params.thresholds.get(m.name)) for m in measurements),
+        results=judged(measurements, params.thresholds),
         verdicts={**verdicts, "release": public_verdict(verdict, of_real_data=False)},
         suites={point: read_json(at.suite(point)) for point in suites if at.suite(point).exists()},
         model=_public_model(at.model),

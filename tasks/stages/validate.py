@@ -9,7 +9,7 @@ from tasks.gates.constraints import check_were_held, constraints_of, examine_con
 from tasks.gates.release import TABLE, check_thresholds, metrics_frame
 from tasks.gates.run import Check, Examination, examine, publish_docs, to_frame
 from tasks.gates.suites import Suite, load_suite
-from tasks.metrics import read_measurements
+from tasks.metrics import judged, read_measurements
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
 from tasks.storage import read_json, read_table, write_json
@@ -105,9 +105,9 @@ def _examine_metrics(
     suite: Suite, at: Layout, params: DatasetParams
 ) -> tuple[list[Examination], list[Check]]:
     measurements = read_measurements(at.evaluation) + read_measurements(at.audit)
-    frame = metrics_frame(measurements, params.thresholds)
-    examination = examine(TABLE, frame, suite.expectations, frozenset())
-    checks = check_thresholds(measurements, params.thresholds)
+    results = judged(measurements, params.thresholds)
+    examination = examine(TABLE, metrics_frame(results), suite.expectations, frozenset())
+    checks = check_thresholds(results, params.thresholds)
     held = [Check.model_validate(c) for c in read_json(at.verdict("synthetic"))["checks"]]
     for table in DatasetSchema.load(at.synthetic).tables:
         checks += check_were_held(table, held)

@@ -37,7 +37,6 @@ def test_the_projects_own_params_are_valid() -> None:
         (["clean"], None, "datasets.x.clean"),
         (["generator"], "../../etc/passwd", "datasets.x.generator: string should match"),
         (["generator"], "my_lab.models:Flow", "datasets.x.generator: string should match"),
-        (["thresholds"], {}, "datasets.x.thresholds"),
         (["thresholds"], {"c2st_auc": {}}, "thresholds.c2st_auc: needs one of at_most, at_least"),
         (["thresholds"], {"c2st_auc": {"below": 1}}, "below: unknown key; choose one of: at_most"),
         (["publish", "license"], "", "datasets.x.publish.license"),

@@ -41,7 +41,7 @@ def c2st_auc(comparison: Comparison) -> Outcome:
         value,
         reference,
         intervals.of_auc(value, n, len(train)),
-        {"giveaways": _giveaways(comparison, gains)},
+        plots={"giveaways": _giveaways(comparison, gains)},
     )
 
 

@@ -15,6 +15,7 @@ from tasks.evaluation.base import (
 )
 from tasks.evaluation.comparison import Comparison, Rows
 from tasks.metrics import Measurement
+from tasks.schema import Column, DatasetSchema, TableSchema
 
 
 def declared(function_outcome: Outcome | NotApplicable) -> Metric:
@@ -37,11 +38,14 @@ def declared(function_outcome: Outcome | NotApplicable) -> Metric:
 @pytest.fixture
 def nothing() -> Comparison:
     rows = Rows(np.zeros((1, 0)), np.zeros((1, 0), np.int32), np.zeros(1))
-    return Comparison("tabular", (), (), (), None, rows, rows, rows)
+    column = Column(name="x", type="double", meaning="numeric")
+    table = TableSchema(name="rows", columns=(column,))
+    schema = DatasetSchema(kind="tabular", tables=(table,))
+    return Comparison("tabular", schema, (), (), (), None, rows, rows, rows, every={})
 
 
 def test_a_measurement_is_the_record_and_the_outcome(nothing: Comparison) -> None:
-    outcome = Outcome(1 / 3, 0.25, (0.1, 0.5), {"topic": [1]})
+    outcome = Outcome(1 / 3, 0.25, (0.1, 0.5), (0.2, 0.3), plots={"topic": [1]})
     found, plots = measure([declared(outcome)], nothing)
     assert found == [
         Measurement(
@@ -52,6 +56,7 @@ def test_a_measurement_is_the_record_and_the_outcome(nothing: Comparison) -> Non
             value=0.333333,
             reference=0.25,
             interval=(0.1, 0.5),
+            reference_interval=(0.2, 0.3),
             explanation="Nothing.",
             source="nobody",
         )

@@ -3,7 +3,8 @@
 import pytest
 
 from tasks.gates.release import check_thresholds, metrics_frame
-from tasks.metrics import Measurement
+from tasks.gates.run import Check
+from tasks.metrics import Measurement, judged
 from tasks.params import Threshold
 
 
@@ -21,9 +22,13 @@ def metric(value: float | None, reference: float | None = None, **more) -> Measu
     return Measurement(**(given | more))
 
 
-def judged(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
-    check, *_ = check_thresholds([measurement], {"m": Threshold(**bounds)})
-    return check.passed, check.description, check.observed
+def check(measurements: list[Measurement], thresholds: dict[str, Threshold | None]) -> list[Check]:
+    return check_thresholds(judged(measurements, thresholds), thresholds)
+
+
+def judged_alone(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
+    check_of_m, *_ = check([measurement], {"m": Threshold(**bounds)})
+    return check_of_m.passed, check_of_m.description, check_of_m.observed
 
 
 @pytest.mark.parametrize(
@@ -35,14 +40,19 @@ def judged(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
         (
             metric(3.5, 2.0),
             {"at_most_reference_plus": 1.0},
-            (False, "at most 3 (at most the real holdout's plus 1)", "3.5 (real holdout: 2)"),
+            (
+                False,
+                "at most 3 (at most the real holdout's plus 1, and what chance explains)",
+                "3.5 (real holdout: 2)",
+            ),
         ),
         (
             metric(0.9, 0.95),
             {"at_least_reference_minus": 0.1, "at_least": 0.8},
             (
                 True,
-                "at least 0.85 (at least 0.8 and at least the real holdout's minus 0.1)",
+                "at least 0.85 (at least 0.8 and at least the real holdout's minus 0.1,"
+                " and what chance explains)",
                 "0.9 (real holdout: 0.95)",
             ),
         ),
@@ -72,7 +82,7 @@ def judged(measurement: Measurement, **bounds: float) -> tuple[bool, str, str]:
     ],
 )
 def test_thresholds(measurement, bounds, expected):
-    assert judged(measurement, **bounds) == expected
+    assert judged_alone(measurement, **bounds) == expected
 
 
 def families(thresholds: dict[str, Threshold], *left_out: str, **changed) -> list[str]:
@@ -84,7 +94,7 @@ def families(thresholds: dict[str, Threshold], *left_out: str, **changed) -> lis
         "dcr_share": metric(0.5, name="dcr_share", family="privacy"),
     } | changed
     kept = [m for name, m in given.items() if name not in left_out]
-    return [check.target for check in check_thresholds(kept, thresholds) if not check.passed]
+    return [one.target for one in check(kept, thresholds) if not one.passed]
 
 
 def test_every_family_needs_a_threshold_that_was_measured():
@@ -105,9 +115,43 @@ def test_utility_may_not_apply_but_must_have_been_asked_for():
 
 def test_the_table_of_metrics_has_the_bounds_of_the_thresholds():
     measurements = [metric(1.0, 2.0), metric(None, name="n", goal="higher")]
-    frame = metrics_frame(measurements, {"m": Threshold(at_most_reference_plus=0.5)})
+    frame = metrics_frame(judged(measurements, {"m": Threshold(at_most_reference_plus=0.5)}))
     assert list(frame.columns) == ["name", "value", "reference", "goal", "lower", "upper"]
     assert frame["upper"].tolist()[0] == 2.5
     assert frame["lower"].isna().all()
     assert frame["value"].isna().tolist() == [False, True]
-    assert len(metrics_frame([], {})) == 0
+    assert len(metrics_frame([])) == 0
+
+
+def test_a_metrics_own_threshold_judges_where_params_say_nothing():
+    own = Threshold(at_most=1.0)
+    assert check([metric(2.0, threshold=own)], {})[0].passed is False
+    assert check([metric(2.0, threshold=own)], {"m": Threshold(at_most=3.0)})[0].passed is True
+    of_m = [c for c in check([metric(2.0, threshold=own)], {"m": None}) if c.target == "m"]
+    assert of_m == []
+    absent = metric(None, not_applicable="no columns", threshold=own)
+    assert [c.target for c in check([absent], {})] == [
+        "fidelity",
+        "utility",
+        "diversity",
+        "privacy",
+    ]
+
+
+def test_distance_to_the_closest_record_alone_proves_no_privacy():
+    alone = metric(0.5, name="dcr_share", family="privacy", decisive=False)
+    thresholds = {
+        name: Threshold(at_most=2.0) for name in ("m", "utility", "coverage", "dcr_share")
+    }
+    assert families(thresholds, dcr_share=alone) == ["privacy"]
+
+
+@pytest.mark.parametrize(
+    ("value", "passed"),
+    # Half-widths that face each other: 3 under the value, 4 over the reference; chance: 5.
+    [(15.9, True), (16.1, False)],
+)
+def test_a_relative_bound_allows_for_what_chance_explains(value, passed):
+    measured = metric(value, 10.0, interval=(value - 3, value + 1), reference_interval=(9.0, 14.0))
+    assert check([measured], {"m": Threshold(at_most_reference_plus=1.0)})[0].passed is passed
+    assert check([measured], {"m": Threshold(at_most=15.0)})[0].passed is False
