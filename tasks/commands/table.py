@@ -92,7 +92,7 @@ def read_table(path: Path, folder: Path, *, target: str | None, encoding: str) -
     forms = _delimited.infer(_delimited.read_texts(path, dialect), dialect.names, known)
     first = _first_rows(path, dialect, forms)
     schema = _observed(forms, first, target)
-    reading = _Reading(path, dialect, forms, _with_markers(schema, first))
+    reading = _Reading(path, dialect, forms, with_markers(schema, first))
     folder.mkdir()
     n_rows = write_dataset(folder, schema, {_NAME: reading.rows()})[_NAME]
     return DelimitedTable(
@@ -169,7 +169,7 @@ def _observed(
     return with_meanings(schema, {_NAME: first}, {})
 
 
-def _with_markers(schema: DatasetSchema, first: pa.Table) -> set[str]:
+def with_markers(schema: DatasetSchema, first: pa.Table) -> set[str]:
     """The columns in which `NA` and the like stand for no value.
 
     Among categories `NA` may be one. Where most values are too rare to be published, it would be

@@ -146,39 +146,66 @@ def read_texts(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
         raise SourceError(f"cannot read {path}: {error}") from error
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What all values of a column have in common.
+
+    Attributes:
+        forms: the ones that every value is written in, the preferred ones first.
+        has_values: whether there is a value at all.
+        has_missing: whether something stands for no value, if the column is not text.
+        has_empty: whether a value is the empty text.
+    """
+
+    forms: tuple[Form, ...]
+    has_values: bool
+    has_missing: bool
+    has_empty: bool
+
+    def inferred(self) -> Inferred:
+        """What the values tell."""
+        if not self.forms:
+            return Inferred(None, self.has_empty)
+        if not self.has_values:
+            return Inferred(NO_VALUE, nullable=True)
+        return Inferred(self.forms[0], self.has_missing)
+
+
 def infer(
     texts: Iterator[pa.RecordBatch], names: tuple[str, ...], forms: Iterable[Form] | None = None
 ) -> dict[str, Inferred]:
-    """The type of each column, from all of its values.
+    """The type of each column, from all of its values; see `observe`."""
+    return {name: found.inferred() for name, found in observe(texts, names, forms).items()}
+
+
+def observe(
+    texts: Iterator[pa.RecordBatch], names: Iterable[str], forms: Iterable[Form] | None = None
+) -> dict[str, Observed]:
+    """What the values of each column allow.
 
     Args:
         texts: all rows.
-        names: of the columns.
+        names: of the columns that are looked at.
         forms: that values may have, the preferred ones first; None: the plain ones.
     """
     known = tuple(plain_forms() if forms is None else forms)
     fitting: dict[str, tuple[Form, ...]] = dict.fromkeys(names, known)
-    has_values, has_missing, has_empty = (dict.fromkeys(names, False) for _ in range(3))
+    has_values, has_missing, has_empty = (dict.fromkeys(fitting, False) for _ in range(3))
     for batch in texts:
-        for name in names:
+        for name, left in fitting.items():
             values = pc.unique(batch[name])
             has_empty[name] |= pc.index(values, "").as_py() >= 0
-            if fitting[name]:
+            if left:
                 typed = without_missing(values)
                 present = typed.drop_null()
                 has_missing[name] |= typed.null_count > 0
                 if len(present):
                     has_values[name] = True
-                    fitting[name] = tuple(f for f in fitting[name] if f.fits(present))
-    inferred = {}
-    for name in names:
-        if not has_values[name] and fitting[name]:
-            inferred[name] = Inferred(NO_VALUE, nullable=True)
-        elif fitting[name]:
-            inferred[name] = Inferred(fitting[name][0], has_missing[name])
-        else:
-            inferred[name] = Inferred(None, has_empty[name])
-    return inferred
+                    fitting[name] = tuple(f for f in left if f.fits(present))
+    return {
+        name: Observed(forms, has_values[name], has_missing[name], has_empty[name])
+        for name, forms in fitting.items()
+    }
 
 
 def convert(batch: pa.RecordBatch, columns: dict[str, Inferred]) -> pa.RecordBatch:

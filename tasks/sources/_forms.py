@@ -5,6 +5,7 @@ the type (`12 %`, `$1,250.00`): a dataset, which keeps the type alone, takes suc
 who writes the values back as they stood (see `tasks/commands/spelling.py`) takes `RESPELLED` too.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY = "[0-9]{1,2}"
 _GROUPED = "[1-9][0-9]{0,2}(,[0-9]{3})+"
+_GROUPED_WHOLE = f"-?({_GROUPED}|[0-9]{{1,3}})"
 _MOMENT = pa.timestamp("us")
 
 
@@ -90,8 +92,8 @@ def plain_forms() -> Iterator[Form]:
             )
 
 
-def respelled_forms(delimiter: str) -> Iterator[Form]:
-    """`plain_forms`, and those that only a spelling brings back.
+def respelled_forms(delimiter: str) -> tuple[Form, ...]:
+    """`plain_forms`, and those that only a spelling brings back; always the same objects.
 
     Whole numbers up to 2^64, thousands that are set apart, amounts of money, percentages, years of
     two digits, months by name, clocks of twelve hours, times without a day, fractions of a second
@@ -101,25 +103,31 @@ def respelled_forms(delimiter: str) -> Iterator[Form]:
         delimiter: between the values of the file. Where it is the comma, `"1,500"` is one and a half
             thousand, else it is one and a half.
     """
-    grouped = Form(pa.int64(), f"-?({_GROUPED}|[0-9]{{1,3}})", _grouped(pa.int64()))
-    plain = list(plain_forms())
-    if delimiter == ",":
-        yield from plain[:2]  # plain integers win
-        yield grouped
-    yield from plain
-    yield Form(pa.uint64(), "0|[1-9][0-9]*", _cast(pa.uint64()))
-    yield grouped
-    yield Form(pa.float64(), rf"-?({_GROUPED}|[0-9]{{1,3}})(\.[0-9]+)?", _grouped(pa.float64()))
+    forms = _respelled_forms()
+    if delimiter != ",":
+        return forms
+    grouped = next(form for form in forms if form.pattern == _GROUPED_WHOLE)
+    return (*forms[:2], grouped, *forms[2:])  # plain integers win
+
+
+@functools.cache
+def _respelled_forms() -> tuple[Form, ...]:
     european = rf"-?({_GROUPED.replace(',', '[.]')}|[0-9]{{1,3}})(,[0-9]+)?"
-    yield Form(pa.float64(), european, _european)
-    yield from _amounts()
-    yield from _other_dates()
-    for pattern, layout in (
+    clocks = (
         (f"{_DAY}:[0-9]{{2}}", "%H:%M"),
         (f"{_DAY}:[0-9]{{2}}:[0-9]{{2}}", "%H:%M:%S"),
         (f"{_DAY}:[0-9]{{2}} (?i:am|pm)", "%I:%M %p"),
-    ):
-        yield Form(pa.time64("us"), pattern, _time(layout))
+    )
+    return (
+        *plain_forms(),
+        Form(pa.uint64(), "0|[1-9][0-9]*", _cast(pa.uint64())),
+        Form(pa.int64(), _GROUPED_WHOLE, _grouped(pa.int64())),
+        Form(pa.float64(), rf"-?({_GROUPED}|[0-9]{{1,3}})(\.[0-9]+)?", _grouped(pa.float64())),
+        Form(pa.float64(), european, _european),
+        *_amounts(),
+        *_other_dates(),
+        *(Form(pa.time64("us"), pattern, _time(layout)) for pattern, layout in clocks),
+    )
 
 
 def without_missing(texts: pa.Array) -> pa.Array:

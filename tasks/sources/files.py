@@ -77,7 +77,7 @@ class FileSource(Source):
         exact = self.project / given
         paths = [exact] if exact.is_file() else _glob(self.project, given)
         if not paths:
-            raise SourceError(f"expected a file at {exact}, found none{_near(exact)}")
+            raise SourceError(f"expected a file at {exact}, found none{near(exact)}")
         if len({_is_parquet(path) for path in paths}) > 1:
             raise SourceError(
                 f"{given!r} finds Parquet and other files; name one kind, e.g. '*.csv'"
@@ -139,12 +139,12 @@ def _glob(folder: Path, pattern: str) -> list[Path]:
         raise SourceError(f"{pattern!r} is not a path or a glob: {error}") from error
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
     """Similar names in the same folder, as the end of a message."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent} either"
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()])
-    return f"; there is {' and '.join(sorted(near))}" if near else ""
+    found = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()])
+    return f"; there is {' and '.join(sorted(found))}" if found else ""
 
 
 def _is_parquet(path: Path) -> bool:
@@ -174,7 +174,7 @@ def _parquet_columns(paths: list[Path]) -> list[Column]:
     if twice := sorted({name for name in schemas[0].names if schemas[0].names.count(name) > 1}):
         raise SourceError(f"{paths[0]}: more than one column is named {twice}; rename them")
     return [
-        column(field.name, _plain_type(field, paths[0]), nullable=field.nullable)
+        column(field.name, plain_type(field, paths[0]), nullable=field.nullable)
         for field in schemas[0]
     ]
 
@@ -186,7 +186,7 @@ def _parquet_schema(path: Path) -> pa.Schema:
         raise SourceError(f"cannot read {path} as Parquet: {error}") from error
 
 
-def _plain_type(field: pa.Field, path: Path) -> pa.DataType:
+def plain_type(field: pa.Field, path: Path) -> pa.DataType:
     """The type that a Parquet column gets here."""
     data_type = field.type
     if pa.types.is_dictionary(data_type):
