@@ -2,8 +2,8 @@
 
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
+from tasks.evaluation.closest import points
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.privacy import points
 from tasks.privacy.distances import Points, nearest
 
 MAX_ROWS = 5_000

@@ -32,6 +32,11 @@ _FEW_DIMENSIONS = 8
 
 _FAR = 1e30
 
+_MISSING_RANK = -0.5
+
+_MAX_KNOTS = 4096
+"""Real values of a column between which ranks are interpolated at most."""
+
 
 @dataclass(frozen=True)
 class Points:
@@ -72,7 +77,8 @@ class Gower:
     categories by 1, a missing number and a present one by 0.5 to 1.5.
 
     Attributes:
-        known: of each number column the sorted real values, to which ranks refer.
+        known: of each number column different real values in order, and their ranks: the shares
+            of the real values below, ties half.
         n_columns: numbers and categories together.
 
     Source: general coefficient of similarity s, Gower 1971, doi:10.2307/2528823; by its section 4
@@ -83,7 +89,7 @@ class Gower:
     make all others equal.
     """
 
-    known: tuple[np.ndarray, ...]
+    known: tuple[tuple[np.ndarray, np.ndarray], ...]
     n_columns: int
 
     @classmethod
@@ -93,7 +99,7 @@ class Gower:
         Shape:
             real_numbers: (R, C) float, NaN where missing.
         """
-        known = tuple(np.sort(column[~np.isnan(column)]) for column in real_numbers.T)
+        known = tuple(_known(column) for column in real_numbers.T)
         return cls(known, max(1, len(known) + n_codes))
 
     def points(self, numbers: np.ndarray, codes: np.ndarray) -> Points:
@@ -105,7 +111,8 @@ class Gower:
         """
         ranks = np.empty(numbers.shape)
         for place, known in enumerate(self.known):
-            ranks[:, place] = _ranks(numbers[:, place], known)
+            ranks[:, place] = np.interp(numbers[:, place], *known)
+        ranks[np.isnan(numbers)] = _MISSING_RANK
         return Points(ranks / np.sqrt(self.n_columns), codes, 1 / self.n_columns)
 
 
@@ -193,11 +200,16 @@ def closer_share(to_train: np.ndarray, to_holdout: np.ndarray) -> np.ndarray:
     return np.asarray(closer.mean(axis=1))
 
 
-def _ranks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Shares of the known values below, ties half; -0.5 where missing."""
-    below = np.searchsorted(known, values, side="left")
-    up_to = np.searchsorted(known, values, side="right")
-    return np.where(np.isnan(values), -0.5, (below + up_to) / (2 * max(1, len(known))))
+def _known(real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values of a column in order, or some of them, and their ranks."""
+    values, counts = np.unique(real[~np.isnan(real)], return_counts=True)
+    if len(values) == 0:
+        return np.zeros(1), np.zeros(1)
+    ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
+    if len(values) > _MAX_KNOTS:
+        some = np.linspace(0, len(values) - 1, _MAX_KNOTS).round().astype(int)
+        values, ranks = values[some], ranks[some]
+    return values, ranks
 
 
 def _squares(queries: Points, references: Points, candidates: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from tasks.evaluation.fidelity.image import (
     gaussian_distance,
 )
 from tasks.evaluation.fidelity.two_sample import c2st_auc
-from tasks.evaluation.privacy import dcr_share, exact_copies, near_copies, noisy_copies
+from tasks.evaluation.closeness import dcr_share, exact_copies, near_copies, noisy_copies
 from tasks.evaluation.utility import utility
 from tasks.privacy.distances import euclidean
 from tests.comparisons import compare, images, schema_of
