@@ -29,16 +29,15 @@ def counts(cells: np.ndarray, n_cells: int, group: np.ndarray) -> np.ndarray:
     """Rows in each cell.
 
     Shape:
-        cells: (N,) int, from 0.
+        cells: (N,) int, from 0; rows with -1 are in none.
         group: (N,) as `groups` gives.
-        returns: (R, n_cells) int64; with `group` of some rows only, R is still that of all groups
-            that occur.
+        returns: (R, n_cells) int64.
     """
     n_groups = int(group.max(initial=-1)) + 1
     if n_groups == 0:
-        return np.bincount(cells, minlength=n_cells)[None]
-    flat = np.bincount(group * n_cells + cells, minlength=n_groups * n_cells)
-    by_group = flat.reshape(n_groups, n_cells)
+        return np.bincount(cells + 1, minlength=n_cells + 1)[None, 1:]
+    flat = np.bincount(group * (n_cells + 1) + cells + 1, minlength=n_groups * (n_cells + 1))
+    by_group = flat.reshape(n_groups, n_cells + 1)[:, 1:]
     total = by_group.sum(axis=0)
     return np.vstack([total, total - by_group])
 
@@ -80,13 +79,14 @@ def largest_gap(real: np.ndarray, other: np.ndarray, group: np.ndarray) -> np.nd
 
     Shape:
         real: (N,) without NaN, N > 0.
-        other: (M,) without NaN.
+        other: (M,), NaN where missing.
         group: (M,) as `groups` gives.
         returns: (R,) in [0, 1].
     """
     steps, place = np.unique(np.concatenate([real, other]), return_inverse=True)
     known = np.bincount(place[: len(real)], minlength=len(steps)).cumsum() / len(real)
-    found = np.cumsum(counts(place[len(real) :], len(steps), group), axis=1)
+    cells = np.where(np.isnan(other), -1, place[len(real) :])
+    found = np.cumsum(counts(cells, len(steps), group), axis=1)
     total = found[:, -1]
     gap = np.abs(found / np.maximum(total, 1)[:, None] - known).max(axis=1)
     return np.where(total > 0, gap, 1.0)

@@ -18,6 +18,7 @@ def test_counts_and_sums_without_each_group() -> None:
     np.testing.assert_array_equal(
         counts(np.array([0, 2, 2]), 3, group), [[1, 0, 2], [0, 0, 1], [1, 0, 1]]
     )
+    np.testing.assert_array_equal(counts(np.array([0, -1]), 1, np.array([0, 1])), [[1], [0], [1]])
     np.testing.assert_array_equal(
         sums(np.array([[1.0, 0.0], [2.0, 1.0], [4.0, 1.0]]), group), [[7, 2], [2, 1], [5, 1]]
     )
@@ -37,9 +38,11 @@ def test_distances() -> None:
     found = total_variation(np.array([2, 2, 0]), np.array([[0, 1, 1], [0, 0, 0]]))
     np.testing.assert_allclose(found, [0.5, 1.0])
     # At 2, 2 of 4 real but no other value have been passed.
-    gaps = largest_gap(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, 9.0]), groups(2))
-    np.testing.assert_allclose(gaps, [0.75, 1.0, 0.75])
-    assert largest_gap(np.array([1.0]), np.zeros(0), np.zeros(0, int))[0] == 1.0
+    gaps = largest_gap(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, np.nan, 9.0]), groups(3))
+    np.testing.assert_allclose(gaps, [0.75, 1.0, 0.75, 0.75])
+    np.testing.assert_array_equal(
+        largest_gap(np.array([1.0]), np.array([np.nan, np.nan]), groups(2)), [1, 1, 1]
+    )
 
 
 def test_the_interval_is_students() -> None:
