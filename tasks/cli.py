@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from tasks.errors import ProofmintError, WorkspaceError
+from tasks.errors import ParamsError, ProofmintError, WorkspaceError
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.workspace import Gate, Layout, project_of, state_of
 
@@ -342,11 +342,57 @@ def _parser() -> argparse.ArgumentParser:
     add("up", _up, "start PostgreSQL, Airflow and MLflow on this machine")
     add("down", _down, "stop what `up` started")
     for name, (summary, stage) in _STAGES.items():
+        if name == "evaluate":
+            _describe_evaluate(add(name, _evaluate_either, f"stage: {summary}; or of any files"))
+            continue
         command = add(name, _stage_runner(stage), f"stage: {summary}")
         command.add_argument("dataset", help="a name under datasets: in params.yaml")
         if name == "validate":
             command.add_argument("gate", choices=get_args(Gate))
     return parser
+
+
+def _describe_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", nargs="?", help="a name under datasets: in params.yaml; or:")
+    files = command.add_argument_group("any three files, CSV or Parquet")
+    files.add_argument("--real", type=Path, help="rows that the generator may have seen")
+    files.add_argument("--holdout", type=Path, help="real rows that it never saw")
+    files.add_argument("--synthetic", type=Path, help="rows that it made")
+    files.add_argument("--out", type=Path, help="folder for the report and the metrics")
+    files.add_argument("--target", help="column that a model would predict")
+    files.add_argument("--seed", type=int, help="of all randomness; default: 0")
+    files.add_argument("--encoding", help="of text that is not UTF-8")
+    files.add_argument("--gate", action="store_true", help="exit with status 3 where it is refused")
+
+
+def _evaluate_either(options: argparse.Namespace) -> int:
+    """The stage of a dataset, or three files."""
+    from tasks.commands.evaluate import WHY_A_HOLDOUT, evaluate
+
+    names = ("real", "holdout", "synthetic", "out")
+    given = [n for n in (*names, "target", "seed", "encoding", "gate") if getattr(options, n)]
+    if options.dataset is not None and given:
+        raise ParamsError(
+            f"expected a dataset of {PARAMS_FILE} or files, found both: {options.dataset!r} and"
+            f" {', '.join(f'--{name}' for name in given)}; leave one of them out"
+        )
+    if options.dataset is not None:
+        return _stage_runner(_evaluate)(options)
+    missing = [name for name in names if getattr(options, name) is None]
+    if "holdout" in missing and len(missing) < len(names):
+        raise ParamsError(f"--holdout is missing: it names {WHY_A_HOLDOUT}")
+    if missing:
+        raise ParamsError(
+            f"expected a dataset of {PARAMS_FILE}, or --real, --holdout, --synthetic and --out;"
+            f" missing: {', '.join(f'--{name}' for name in missing)}"
+        )
+    return evaluate(
+        *(options.real, options.holdout, options.synthetic, options.out),
+        target=options.target,
+        seed=options.seed or 0,
+        encoding=options.encoding or "utf-8",
+        gate=options.gate,
+    )
 
 
 def _stage_runner(

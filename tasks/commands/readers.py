@@ -249,13 +249,17 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _encoding_of(path: Path, given: str) -> str:
-    """UTF-8 if the whole text is that, else what was given: files may differ in it."""
+    """UTF-8 if the whole text is that or begins with a mark, else what was given: files may differ."""
     if given == "utf-8":
         return given
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with pa.input_stream(path, compression="detect") as stream:
+            is_first = True
             while block := stream.read(_BLOCK_BYTES):
+                if is_first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    return "utf-8"  # the mark tells more
+                is_first = False
                 if b"\0" in block:  # UTF-16 without a mark
                     return given
                 decoder.decode(block)

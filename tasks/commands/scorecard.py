@@ -1,0 +1,137 @@
+"""What a person sees at the end of an evaluation: the verdict, and each metric that decided it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.commands.three_files import Part
+from tasks.metrics import Result, unproved
+from tasks.schema import DatasetSchema
+
+_HEAD = ("", "metric", "value", "95 % interval", "real data", "allowed", "")
+
+
+def verdict(results: Sequence[Result]) -> dict[str, Any]:
+    """Whether all thresholds are met and every family is proved, as the release gate writes it."""
+    checks = [
+        {
+            "type": "threshold",
+            "target": r.measurement.name,
+            "description": _allowed(r),
+            "passed": r.passed,
+            "observed": f"{_number(r.measurement.value)} (real holdout:"
+            f" {_number(r.measurement.reference)})",
+        }
+        for r in results
+        if r.passed is not None
+    ]
+    checks += [
+        {
+            "type": "threshold",
+            "target": family,
+            "description": f"a metric of {family} that decides",
+            "passed": False,
+            "observed": "none of them applies to this data",
+        }
+        for family in unproved(results)
+    ]
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}
+
+
+def reasons(results: Sequence[Result]) -> list[str]:
+    """Why the data is refused, a line each: metric, found, allowed, and what real data reaches."""
+    told = []
+    for r in results:
+        if r.passed is False:
+            m = r.measurement
+            reached = (
+                "there is no real data to compare with"
+                if m.reference is None
+                else f"fresh real data reaches {_number(m.reference)}"
+            )
+            told.append(
+                f"{m.name} ({m.label}): found {_number(m.value)}, allowed {_allowed(r)}, {reached}"
+            )
+    for family in unproved(results):
+        told.append(f"{family}: found no metric that decides and applies to this data")
+    return told
+
+
+def table(
+    title: str,
+    n_rows: Mapping[Part, int],
+    schema: DatasetSchema,
+    results: Sequence[Result],
+    judgement: Mapping[str, Any],
+) -> str:
+    """The verdict, the sizes, and a line for each metric that decides."""
+    deciding = [r for r in results if r.passed is not None]
+    met = sum(bool(r.passed) for r in deciding)
+    skipped = [r.measurement for r in results if r.measurement.value is None]
+    sizes = (
+        f"{n_rows['synthetic']:,} synthetic rows, {n_rows['real']:,} real, {n_rows['holdout']:,}"
+        f" held out, {len(schema.main.columns)} columns"
+    )
+    word = "PASSED" if judgement["passed"] else "REFUSED"
+    lines = [
+        title,
+        sizes,
+        "",
+        f"{word}: {met} of {len(deciding)} thresholds met",
+        "",
+        *_aligned([_HEAD, *_rows(deciding)]),
+    ]
+    lines += [f"not proved: {family}" for family in unproved(results)]
+    if skipped:
+        lines += ["", "not applicable:"]
+        width = max(len(m.name) for m in skipped)
+        lines += [f"  {m.name.ljust(width)}  {m.not_applicable}" for m in skipped]
+    informing = len(results) - len(deciding) - len(skipped)
+    return "\n".join([*lines, "", f"{informing} more metrics inform without deciding."])
+
+
+def _rows(deciding: Sequence[Result]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    family = ""
+    for r in deciding:
+        m = r.measurement
+        ends = "" if m.interval is None else " to ".join(map(_number, m.interval))
+        rows.append(
+            (
+                m.family if m.family != family else "",
+                m.name,
+                _number(m.value),
+                ends,
+                _number(m.reference),
+                _allowed(r),
+                "met" if r.passed else "NOT MET",
+            )
+        )
+        family = m.family
+    return rows
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns of equal width; numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place in (0, 1, 5, 6) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _allowed(result: Result) -> str:
+    lowest, highest = result.bounds
+    parts = [] if lowest is None else [f"at least {_number(lowest)}"]
+    parts += [] if highest is None else [f"at most {_number(highest)}"]
+    return " and ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    """Three significant digits, plain characters only: terminals differ."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
