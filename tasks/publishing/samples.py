@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from PIL import Image
 
 from tasks.publishing.tables import DATA_FOLDER, ReleasedTable
@@ -34,17 +35,42 @@ class ImageRow:
     """As data URIs."""
 
 
-def sample_rows(release: Path, table: ReleasedTable) -> tuple[list[str], list[list[str]]]:
-    """Names and the first rows of a table as text; images and columns past COLUMNS are left out."""
+@dataclass(frozen=True)
+class RowSample:
+    """The first rows of a table as text."""
+
+    table: str
+    n_rows: int
+    """Of the whole table."""
+    n_columns: int
+    names: list[str]
+    """Of the columns that are shown."""
+    lines: list[list[str]]
+
+
+def sample_rows(release: Path, table: ReleasedTable) -> RowSample:
+    """The first rows of a table of a release; images and columns past COLUMNS are left out."""
     names = [c.name for c in table.schema.columns if c.type != "image"][:COLUMNS]
     batches = read_batches(release / DATA_FOLDER, table.slug, names)
-    rows = [
-        [_shown(row[name]) for name in names]
-        for row in itertools.islice(
-            itertools.chain.from_iterable(b.to_pylist() for b in batches), ROWS
-        )
+    first = itertools.islice(itertools.chain.from_iterable(b.to_pylist() for b in batches), ROWS)
+    lines = [[_shown(row[name]) for name in names] for row in first]
+    return RowSample(table.schema.name, table.n_rows, len(table.schema.columns), names, lines)
+
+
+def sample_of(rows: pa.Table, name: str, n_rows: int) -> RowSample:
+    """The first rows of a table in memory; columns past COLUMNS are left out.
+
+    Args:
+        rows: the first rows, or all.
+        name: of the table.
+        n_rows: of the whole table.
+    """
+    names = rows.column_names[:COLUMNS]
+    lines = [
+        [_shown(row[column]) for column in names]
+        for row in rows.select(names).slice(0, ROWS).to_pylist()
     ]
-    return names, rows
+    return RowSample(name, n_rows, rows.num_columns, names, lines)
 
 
 def sample_images(release: Path, table: ReleasedTable, target: str | None) -> list[ImageRow]:

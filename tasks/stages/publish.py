@@ -10,6 +10,7 @@ from tasks.publishing.croissant import CROISSANT_FILE, croissant
 from tasks.publishing.datapackage import DATAPACKAGE_FILE, datapackage
 from tasks.publishing.evidence import Evidence, gather, write_evidence
 from tasks.publishing.manifest import write_manifest
+from tasks.publishing.page import page_of
 from tasks.publishing.report import REPORT_FILE, report
 from tasks.publishing.tables import write_tables
 from tasks.schema import DatasetSchema
@@ -44,7 +45,7 @@ def _describe(evidence: Evidence, release: Path) -> None:
     write_json(release / CROISSANT_FILE, croissant(evidence))
     write_json(release / DATAPACKAGE_FILE, datapackage(evidence))
     (release / CARD_FILE).write_text(card(evidence), encoding="utf-8")
-    (release / REPORT_FILE).write_text(report(evidence, release), encoding="utf-8")
+    (release / REPORT_FILE).write_text(report(page_of(evidence, release)), encoding="utf-8")
     write_manifest(release, evidence.dataset, evidence.inputs)
 
 

@@ -4,17 +4,13 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
+from tasks.metrics import Result
 from tasks.params import Threshold
-from tasks.publishing.charts import (
-    bars,
-    categories,
-    cumulated,
-    gauge,
-    heat_map,
-    histogram,
-    progress,
-)
-from tasks.publishing.evidence import Result
+from tasks.publishing.charts.columns import categories, histogram
+from tasks.publishing.charts.curves import cumulated, progress, roc
+from tasks.publishing.charts.gauges import gauge
+from tasks.publishing.charts.maps import density_map, pair_map
+from tasks.publishing.charts.rows import Bar, bars, marks
 from tests.releases import HOSTILE, MEASUREMENTS
 
 
@@ -50,8 +46,8 @@ def test_a_histogram_is_as_high_as_its_densest_bin() -> None:
     (real,) = elements(histogram(column), "path", "real")
     (synthetic,) = elements(histogram(column), "path", "synthetic")
     # Densities: real 0.5 and 0.25 (its second bin is twice as wide), synthetic 1 and 0.
-    assert real.get("d") == "M0 104L0 55L100 55L100 79.5L300 79.5L300 104Z"
-    assert synthetic.get("d") == "M0 104L0 6L100 6L100 104L300 104L300 104"
+    assert real.get("d") == "M0 104V55H100V79.5H300V104Z"
+    assert synthetic.get("d") == "M0 104V6H100V104H300V104"
 
 
 def test_a_constant_column_is_drawn() -> None:
@@ -68,14 +64,81 @@ def test_rare_categories_are_drawn_as_one() -> None:
     assert "23 %" in texts  # three of thirteen synthetic rows
 
 
-def test_a_heat_map_has_one_path_for_each_level() -> None:
-    picture = heat_map([[1, 0.5], [None, -1]], 1, "real", "a map")
-    assert [e.get("class") for e in elements(picture, "path")] == ["heat-5", "heat-10"]
-    assert elements(picture, "path", "heat-10")[0].get("d") == "M0 0h1v1h-1zM1 1h1v1h-1z"
+def test_half_a_matrix_is_drawn_with_the_pairs_as_hints() -> None:
+    picture = pair_map([[1, 9], [0.5, 1]], ["a", "b"], 1, "real", "a map")
+    (pair,) = elements(picture, "path")
+    assert (pair.get("class"), pair.get("d")) == ("heat-5", "M0 1.5h1")
+    assert [title.text for title in elements(picture, "title")] == ["a × b: 0.5"]
+    assert [name.text for name in elements(picture, "text", "name")] == ["a", "b"]
 
 
-def test_a_map_of_zeros_is_drawn() -> None:
-    assert elements(heat_map([[0, 0], [0, 0]], 0, "error", "a map"), "path", "heat-0")
+def test_a_large_map_has_one_path_for_each_level_and_joins_neighbours() -> None:
+    n = 100
+    matrix = [[0.5 if column < 3 else 1.0 for column in range(n)] for _ in range(n)]
+    picture = pair_map(matrix, [f"column {i}" for i in range(n)], 1, "real", "a map")
+    half, whole = elements(picture, "path")
+    assert half.get("d", "").startswith("M0 1.5h1M0 2.5h2M0 3.5h3M0 4.5h3")
+    assert whole.get("d", "").startswith("M3 4.5h1M3 5.5h2")
+    assert not elements(picture, "text")
+
+
+def test_pairs_without_a_value_or_difference_are_drawn_as_nothing() -> None:
+    picture = pair_map([[None] * 17] * 17, ["x"] * 17, 0, "error", "a map")
+    assert not elements(picture, "path")
+
+
+def test_a_plane_has_its_first_row_below_and_thin_strokes_where_less() -> None:
+    picture = density_map([[0.04, 0], [None, -0.01]], 0.04, "difference", "a plane")
+    groups = {g.get("class"): g for g in elements(picture, "g") if g.get("class")}
+    assert groups["more"][0].get("d") == "M0 1.5h1"
+    assert groups["more"][0].get("class") == "heat-10"
+    # The root of a quarter is a half.
+    assert (groups["less"][0].get("class"), groups["less"][0].get("d")) == ("heat-5", "M1 0.5h1")
+
+
+def test_attacks_are_drawn_over_decades_of_false_alarms() -> None:
+    picture = roc([([0.0, 0.01, 1.0], [0.0, 0.1, 1.0])], "attacks")
+    (curve,) = elements(picture, "path", "attack-0")
+    # Two decades on 324 px: a hundredth at the left, a tenth half-way up.
+    assert curve.get("d") == "M56 170L380 8"
+    texts = [e.text for e in elements(picture, "text", "tick")]
+    assert texts[:6] == ["100 %", "100 %", "10 %", "10 %", "1 %", "1 %"]
+
+
+def test_bars_begin_at_guessing_and_carry_whiskers() -> None:
+    picture = bars([("trees", [Bar("real", 0.75, (0.5, 1.0))])], "scores", floor=0.5)
+    (bar,) = elements(picture, "rect", "real")
+    assert (bar.get("x"), bar.get("width")) == ("0", "210")
+    (whisker,) = elements(picture, "path", "whisker")
+    assert whisker.get("d") == "M0 24H420M0 21v6M420 21v6"
+
+
+def test_a_bar_below_guessing_points_to_the_left() -> None:
+    picture = bars([("a", [Bar("synthetic", 0.4), Bar("real", 0.6)])], "scores", floor=0.5)
+    left, right = elements(picture, "rect")
+    assert (left.get("x"), left.get("width")) == ("0", "210")
+    assert (right.get("x"), right.get("width")) == ("210", "210")
+
+
+def test_marks_stand_at_their_shares() -> None:
+    picture = marks([("a", {"real": 0.2, "synthetic": 0.4})], "shares")
+    # 18.1 px for a name of one letter; 0 to 0.4 take the rest of 464 px.
+    (mark,) = elements(picture, "circle", "mark-synthetic")
+    assert mark.get("cx") == "464"
+    assert [e.text for e in elements(picture, "text", "tick")] == [
+        "0 %",
+        "10 %",
+        "20 %",
+        "30 %",
+        "40 %",
+    ]
+
+
+def test_a_share_of_nothing_has_its_place_on_a_logarithmic_axis() -> None:
+    picture = marks([("a", {"real": 0.01, "synthetic": 0.0})], "shares", logarithmic=True)
+    (mark,) = elements(picture, "circle", "mark-synthetic")
+    assert mark.get("cx") == "18.1"
+    assert [e.text for e in elements(picture, "text", "tick")] == ["0 %", "1 %", "10 %"]
 
 
 def test_cumulated_shares_end_at_all_rows() -> None:
@@ -94,7 +157,12 @@ def test_progress_spans_the_losses() -> None:
 @pytest.mark.parametrize("text", [HOSTILE, "</svg><script>", "\u202e"])
 def test_no_text_breaks_out_of_a_picture(text: str) -> None:
     column: dict[str, Any] = {"name": text, "categories": [text], "real": [1], "synthetic": [1]}
-    for picture in (categories(column), bars([(text, {"real": 1.0})], text)):
+    for picture in (
+        categories(column),
+        bars([(text, [Bar("real", 1.0)])], text),
+        marks([(text, {"real": 1.0})], text),
+        pair_map([[1.0, 1.0], [1.0, 1.0]], [text, text], 1, "real", text),
+    ):
         root = ET.fromstring(picture)  # noqa: S314
-        assert {e.tag for e in root.iter()} <= {"svg", "rect", "path", "text", "title"}
+        assert {e.tag for e in root.iter()} <= {"svg", "g", "rect", "path", "text", "title"}
         assert text in root.get("aria-label", "")

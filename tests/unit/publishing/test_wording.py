@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from tasks.metrics import Result
 from tasks.params import Threshold
-from tasks.publishing.evidence import Result
 from tasks.publishing.wording import bounds_in_words, number
 from tests.releases import MEASUREMENTS
 
@@ -28,15 +28,16 @@ def test_numbers_have_three_digits(value: float | None, shown: str) -> None:
     assert number(value) == shown
 
 
-# The metric's reference is 2.87.
+# The metric's reference is 2.87, its value 3.41 lies 0.39 above and 0.49 below its interval's ends.
 @pytest.mark.parametrize(
     ("threshold", "shown"),
     [
         ({"at_most": 10.0}, "≤ 10"),
-        ({"at_most_reference_plus": 2.0}, "≤ 4.87 (reference + 2)"),
+        ({"at_most_reference_plus": 2.0}, "≤ 5.26 (reference + 2 + 0.39 for chance)"),
+        ({"at_most_reference_plus": 0.0}, "≤ 3.26 (reference + 0.39 for chance)"),
         ({"at_most": 4.0, "at_most_reference_plus": 2.0}, "≤ 4"),
         ({"at_least": 1.0, "at_most": 5.0}, "≥ 1 and ≤ 5"),
-        ({"at_least_reference_minus": 0.87}, "≥ 2 (reference − 0.87)"),
+        ({"at_least_reference_minus": 0.87}, "≥ 1.51 (reference − 0.87 − 0.49 for chance)"),
     ],
 )
 def test_the_tighter_of_two_bounds_is_the_one_in_force(

@@ -1,0 +1,111 @@
+"""Values of several series, one row for each thing they are of."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from tasks.publishing.charts.svg import CHARACTER, line, mark, n, percent, rect, short, svg, text
+from tasks.publishing.wording import number
+
+_WIDTH = 480
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its 95 % interval."""
+
+    kind: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+def bars(rows: Sequence[tuple[str, Sequence[Bar]]], title: str, *, floor: float = 0.0) -> Markup:
+    """Horizontal bars under the label of their row, with intervals as whiskers.
+
+    Args:
+        rows: label and bars; the class of a bar is its kind.
+        title: what a screen reader says.
+        floor: where bars begin: the value of mere guessing.
+    """
+    right = 60
+    all_ends = [end for _, row in rows for b in row for end in (b.value, *(b.interval or ()))]
+    low: float = min([floor, *all_ends])
+    span: float = max([floor, *all_ends]) - low or 1.0
+
+    def x(value: float) -> float:
+        return (_WIDTH - right) * (value - low) / span
+
+    parts, y = [], 0
+    for label, row in rows:
+        parts.append(text("label", 0, y + 12, short(label, 66), "start", title=label))
+        y += 18
+        for bar in row:
+            start, end = sorted((x(floor), x(bar.value)))
+            parts.append(rect(bar.kind, start, y, end - start, 12))
+            if bar.interval:
+                a, b = (x(one) for one in bar.interval)
+                parts.append(
+                    f'<path class="whisker" d="M{n(a)} {y + 6}H{n(b)}M{n(a)} {y + 3}v6'
+                    f'M{n(b)} {y + 3}v6"/>'
+                )
+                end = max(end, b)
+            parts.append(text("tick", end + 6, y + 10, number(bar.value), "start"))
+            y += 16
+        y += 9
+    if low < floor:
+        parts.append(line("axis", x(floor), 0, x(floor), y - 6))
+    return svg(parts, _WIDTH, max(y - 6, 1), title)
+
+
+def marks(
+    rows: Sequence[tuple[str, Mapping[str, float]]], title: str, *, logarithmic: bool = False
+) -> Markup:
+    """Shares as marks on one line for each row; the form of a mark tells its series.
+
+    Args:
+        rows: label and shares by series: real, holdout, synthetic, baseline.
+        title: what a screen reader says.
+        logarithmic: for shares of different magnitude; zero then stands at the left end.
+    """
+    label_width = min(190.0, max(CHARACTER * min(len(label), 30) + 12 for label, _ in rows))
+    left, right, step = label_width, _WIDTH - 16, 24
+    values = [value for _, row in rows for value in row.values()]
+    top = max(values) or 1.0
+    smallest = min((value for value in values if value > 0), default=top / 10)
+
+    if logarithmic:
+        low, high = math.floor(math.log10(smallest)), math.ceil(math.log10(top) - 1e-9)
+        ticks = [10.0**power for power in range(low, max(high, low + 1) + 1)]
+
+        def place(value: float) -> float:
+            return (math.log10(value) - low + 0.5) / (len(ticks) - 0.5) if value > 0 else 0.0
+    else:
+        unit = _nice(top / 4)
+        ticks = [unit * i for i in range(math.ceil(top / unit - 1e-9) + 1)]
+
+        def place(value: float) -> float:
+            return value / ticks[-1]
+
+    def x(value: float) -> float:
+        return left + (right - left) * place(value)
+
+    bottom = len(rows) * step + 4
+    parts = []
+    for tick in [0.0, *ticks] if logarithmic else ticks:
+        parts.append(line("grid", x(tick), 0, x(tick), bottom))
+        parts.append(text("tick", x(tick), bottom + 15, percent(tick), "middle"))
+    for i, (label, row) in enumerate(rows):
+        y = i * step + step / 2
+        parts.append(text("label", label_width - 12, y + 4, short(label, 30), "end", title=label))
+        ends = [x(value) for value in row.values()]
+        parts.append(line("span", min(ends), y, max(ends), y))
+        parts += [mark(kind, x(value), y) for kind, value in row.items()]
+    return svg(parts, _WIDTH, bottom + 20, title)
+
+
+def _nice(step: float) -> float:
+    """The round number from `step` upwards."""
+    magnitude = 10.0 ** math.floor(math.log10(step))
+    return next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= step * (1 - 1e-9))
