@@ -11,9 +11,9 @@ from tasks.evaluation.comparison import Comparison, Rows
 from tasks.privacy.distances import Gower, Points, euclidean, neighbours
 
 MAX_QUERIES = 10_000
-"""Synthetic rows whose closest records are looked for at most; half as many real ones."""
+"""Synthetic rows whose closest records are looked for at most, and as many real ones."""
 
-MAX_DISTANCES = 6_000_000_000
+MAX_DISTANCES = 10_000_000_000
 """Distances that are looked at; with more real rows there are fewer queries."""
 
 MIN_ROWS = 20
@@ -49,8 +49,8 @@ class Search:
         identities: of the synthetic rows that were searched for, (N,).
         to_train: of these the closest training rows.
         to_holdout: of these the closest holdout rows.
-        unseen: distances of real rows to their two closest training rows, (R, 2): of holdout rows,
-            and of training rows to the other ones, which are as good as unseen by those.
+        unseen: of real rows the two closest training rows: of holdout rows, and of training rows
+            the closest other ones, by which they are as good as unseen.
         n_independent: independent rows that tell as much as the R, of which training rows may be
             the closest of one another.
     """
@@ -58,7 +58,7 @@ class Search:
     identities: np.ndarray
     to_train: Closest
     to_holdout: Closest
-    unseen: np.ndarray
+    unseen: Closest
     n_independent: int
 
 
@@ -98,12 +98,11 @@ def sampled_points(comparison: Comparison, part: Literal[RealPart, "synthetic"])
 
 def _search(comparison: Comparison) -> Search:
     rng = comparison.rng("closest rows")
-    n_real = sum(len(comparison.every[part]) for part in ("train", "holdout"))
-    n_queries = min(MAX_QUERIES, max(1_000, MAX_DISTANCES // n_real))
+    n_train, n_holdout = (len(comparison.every[part]) for part in ("train", "holdout"))
+    n_queries = min(MAX_QUERIES, max(1_000, MAX_DISTANCES // (2 * n_train + n_holdout)))
     synthetic = comparison.synthetic.sample(n_queries, rng)
-    n_unseen = n_queries // 2
-    holdout = comparison.holdout.sample(n_unseen // 2, rng)
-    train = comparison.train.sample(n_unseen - len(holdout), rng)
+    holdout = comparison.holdout.sample(n_queries // 2, rng)
+    train = comparison.train.sample(n_queries - len(holdout), rng)
     queries = [points(comparison, rows) for rows in (synthetic, holdout, train)]
     together = Points(
         np.vstack([one.numbers for one in queries]),
@@ -112,13 +111,17 @@ def _search(comparison: Comparison) -> Search:
     )
     to_train = _closest(comparison, together, "train")
     ends = np.cumsum([len(one) for one in queries])
-    # The closest training row to a training row is this row itself.
-    unseen = [to_train.distances[ends[0] : ends[1], :2], to_train.distances[ends[1] :, 1:3]]
+    # The closest training row to a training row is this row itself, or one that equals it.
+    others = [(slice(ends[0], ends[1]), slice(0, 2)), (slice(ends[1], None), slice(1, 3))]
+    unseen = Closest(
+        np.vstack([to_train.distances[place] for place in others]),
+        np.vstack([to_train.rows[place] for place in others]),
+    )
     return Search(
         identities=synthetic.identities,
         to_train=to_train.take(slice(0, ends[0])),
         to_holdout=_closest(comparison, queries[0], "holdout"),
-        unseen=np.vstack(unseen),
+        unseen=unseen,
         n_independent=len(holdout) + len(train) // 2,
     )
 

@@ -34,8 +34,8 @@ _FAR = 1e30
 
 _MISSING_RANK = -0.5
 
-_MAX_KNOTS = 4096
-"""Real values of a column between which ranks are interpolated at most."""
+_MIN_KNOTS, _MAX_KNOTS, _ROWS_PER_KNOT = 16, 4096, 16
+"""How many real values of a column ranks are interpolated between, if it has so many."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,10 @@ def _known(real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(values) == 0:
         return np.zeros(1), np.zeros(1)
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
-    if len(values) > _MAX_KNOTS:
-        some = np.linspace(0, len(values) - 1, _MAX_KNOTS).round().astype(int)
+    # Were each real row a knot, real rows would be at least a rank apart, and others not.
+    n_knots = int(np.clip(counts.sum() // _ROWS_PER_KNOT, _MIN_KNOTS, _MAX_KNOTS))
+    if len(values) > n_knots:
+        some = np.linspace(0, len(values) - 1, n_knots).round().astype(int)
         values, ranks = values[some], ranks[some]
     return values, ranks
 

@@ -1,8 +1,8 @@
 """How many rows were copied at least, exactly or with little noise: what chance cannot explain.
 
-Three tests of the same hypothesis, that training and holdout rows are equal strangers to the
-synthetic rows; each gives a lower bound of the share of synthetic rows that are copies, and each
-bound is too high with a probability of at most `ALPHA` where nothing was copied.
+Tests of one hypothesis: training rows and real rows that no generator saw are equal strangers to
+the synthetic rows. Each gives a lower bound of the share of synthetic rows that are copies, which
+is above 0 with a probability of `ALPHA` or so where nothing was copied.
 """
 
 import math
@@ -27,7 +27,7 @@ class Assignment:
     """To which real rows the synthetic rows are the closest.
 
     Shape:
-        distance: (N,) to the closest real row of all.
+        ratio: (N,) of the distances to the closest and the second closest real row of all.
         in_train: (N,) share of training rows among the real rows at this distance.
         owner: (M,) which synthetic row each part belongs to.
         real: (M,) which real row, or group of equal ones, it is close to.
@@ -40,7 +40,7 @@ class Assignment:
         n_holdout: holdout rows.
     """
 
-    distance: np.ndarray
+    ratio: np.ndarray
     in_train: np.ndarray
     owner: np.ndarray
     real: np.ndarray
@@ -82,7 +82,7 @@ class Assignment:
         real = np.hstack([to_train[1], to_holdout[1] + n_real[0]])[owner, place]
         groups = np.unique(names[is_equal], return_inverse=True)[1] + sum(n_real)
         return cls(
-            distance=least,
+            ratio=ratios(np.sort(np.hstack([to_train[0][:, :2], to_holdout[0][:, :2]]), axis=1)),
             in_train=in_train,
             owner=np.concatenate([owner, is_equal.nonzero()[0]]),
             real=np.concatenate([real, groups]),
@@ -94,7 +94,7 @@ class Assignment:
 
 
 def by_labels(found: Assignment, share: float) -> tuple[float, float]:
-    """Copies among the synthetic rows that are the closest to real rows.
+    """Copies among the synthetic rows that are the closest to one real row, beside the others.
 
     Which of the real rows are training rows is as good as drawn by lot for a generator that copied
     none. So of the closest rows a share of n_train / (n_train + n_holdout) has a training row as
@@ -112,9 +112,9 @@ def by_labels(found: Assignment, share: float) -> tuple[float, float]:
     doi:10.1080/01621459.1986.10478337; Bernstein's inequality, which holds for draws without
     replacement, Hoeffding 1963, section 6, doi:10.1080/01621459.1963.10500830.
     """
-    n_rows, n_real = len(found.distance), found.n_train + found.n_holdout
+    n_rows, n_real = len(found.ratio), found.n_train + found.n_holdout
     expected = found.n_train / n_real
-    chosen = found.distance <= np.quantile(found.distance, share, method="higher")
+    chosen = found.ratio <= np.quantile(found.ratio, share, method="higher")
     excess = float((found.in_train[chosen] - expected).sum())
     kept = chosen[found.owner]
     names, places = np.unique(found.real[kept], return_inverse=True)
@@ -128,7 +128,7 @@ def by_labels(found: Assignment, share: float) -> tuple[float, float]:
     return excess / scale, radius / scale
 
 
-def by_share(value: float, n: int, reference: float, n_reference: int) -> float:
+def by_share(value: float, n: float, reference: float, n_reference: float) -> float:
     """Lower bound of what the share `value` of synthetic rows exceeds the one of unseen real rows.
 
     Source: hybrid of score intervals, Newcombe 1998,
@@ -139,18 +139,50 @@ def by_share(value: float, n: int, reference: float, n_reference: int) -> float:
     return value - reference - math.hypot(value - low, high - reference)
 
 
-def by_smallest(synthetic: np.ndarray, unseen: np.ndarray, n_independent: int) -> float:
-    """Lower bound of the share of synthetic rows too close to a training row to be chance.
+def by_ratio(
+    synthetic: tuple[np.ndarray, np.ndarray],
+    unseen: tuple[np.ndarray, np.ndarray],
+    n_independent: int,
+    limit: float,
+) -> float:
+    """Lower bound of the share of synthetic rows that point at one training row, unlike unseen rows.
 
-    Of n + r distances of one distribution the k smallest are all of the n with a probability of
-    (n / (n + r))^k at most.
+    Several rows that point at the same training row count as one that tells as much as they do
+    together: each set is as large as its rows under the limit are different.
 
     Shape:
-        synthetic, unseen: (N,), (R,) distances to the closest training row.
+        synthetic, unseen: (N,), (R,) ratios of distances to the closest and the second closest
+            training row, and the number of the closest one.
 
     Args:
         synthetic: of synthetic rows.
-        unseen: of real rows that the training rows do not contain.
+        unseen: of real rows to training rows that do not contain them.
+        n_independent: how many independent ones these are worth.
+        limit: the ratio under which a row points at one other.
+
+    Source: design effect of clusters, Kish 1965, Survey Sampling, section 5.4.
+    """
+    sides = []
+    for (ratio, closest), n in ((synthetic, len(synthetic[0])), (unseen, n_independent)):
+        below = ratio < limit
+        load = np.unique(closest[below], return_counts=True)[1]
+        effect = (load**2).sum() / load.sum() if len(load) else 1.0
+        sides += [float(below.mean()), n / effect]
+    return by_share(*sides)
+
+
+def by_smallest(synthetic: np.ndarray, unseen: np.ndarray, n_independent: int) -> float:
+    """Lower bound of the share of synthetic rows that are too close to be chance.
+
+    Of n + r ratios of one distribution the k smallest are all of the n with a probability of
+    (n / (n + r))^k at most.
+
+    Shape:
+        synthetic, unseen: (N,), (R,) distance ratios.
+
+    Args:
+        synthetic: of synthetic rows to training rows.
+        unseen: of real rows to training rows that do not contain them.
         n_independent: how many independent ones these are worth.
 
     Source: number of exceedances, Gumbel and von Schelling 1950, The Annals of Mathematical
@@ -162,7 +194,22 @@ def by_smallest(synthetic: np.ndarray, unseen: np.ndarray, n_independent: int) -
     return (n_below - by_chance) / n
 
 
-def _wilson(share: float, n: int) -> tuple[float, float]:
+def ratios(distances: np.ndarray) -> np.ndarray:
+    """Distance to the closest over distance to the second closest row.
+
+    It is small where a row points at one other row, whether rows are dense there or not; of a row
+    with two equal ones it is 1.
+
+    Shape:
+        distances: (N, 2 or more) in ascending order.
+
+    Source: Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94.
+    """
+    first, second = distances[:, 0], distances[:, 1]
+    return np.asarray(np.divide(first, second, out=np.ones(len(first)), where=second > 0))
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
     centre = share + _Z**2 / (2 * n)
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     scale = 1 + _Z**2 / n
