@@ -4,68 +4,96 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from harness.measured import measure
 from harness.systems import RUNNERS, SDMETRICS
 from peers import phases
 
+from tasks.evaluation import comparison
 from tasks.evaluation.base import NotApplicable
+from tasks.evaluation.closeness import dcr_share, exact_copies
 from tasks.evaluation.comparison import Comparison, Rows
-from tasks.evaluation.fidelity.tabular import shape_errors, trend_errors
+from tasks.evaluation.fidelity.jackknife import InMemory
+from tasks.evaluation.fidelity.pairs import trend_errors
+from tasks.evaluation.fidelity.shapes import shape_errors
 from tasks.evaluation.fidelity.two_sample import c2st_auc
-from tasks.evaluation.privacy import dcr_share, exact_copies
-from tasks.evaluation.utility import utility
-from tasks.schema import Column
+from tasks.evaluation.utility.transfer import utility
+from tasks.schema import Column, DatasetSchema, TableSchema
+from tasks.storage import write_dataset
+
+Frames = Sequence[pd.DataFrame]
 
 
-def compare(
-    train: Path, holdout: Path, synthetic: Path, discrete: Sequence[str], target: str | None
-) -> Comparison:
-    """Three CSV files with the same columns.
+@contextmanager
+def compared(frames: Frames, discrete: Sequence[str], target: str | None) -> Iterator[Comparison]:
+    """Training, holdout and synthetic rows as the stages compare them, in files for a while.
 
     Args:
-        train: the rows that a generator saw.
-        holdout: other real rows.
-        synthetic: what it made of them; cells that are no number where one belongs are missing.
+        frames: the rows that a generator saw, other real rows, and what it made of them; cells
+            that are no number where one belongs are missing.
         discrete: the columns that are not numbers; an empty cell of them is a category.
         target: the column to predict.
     """
-    frames = [phases.read(path, list(discrete)) for path in (train, holdout, synthetic)]
-    return of_frames(frames, discrete, target)
+    names = list(frames[0].columns)
+    columns = tuple(
+        Column(name=name, type="string", meaning="categorical")
+        if name in discrete
+        else Column(name=name, type="double", meaning="numeric")
+        for name in names
+    )
+    tables = (TableSchema(name="rows", columns=columns),)
+    schema = DatasetSchema(kind="tabular", tables=tables, target=target)
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("train", "holdout", "synthetic")]
+        for frame, place in zip(frames, places, strict=True):
+            place.mkdir()
+            arrays = [
+                pa.array(frame[c.name], pa.string())
+                if c.name in discrete
+                else pa.array(pd.to_numeric(frame[c.name], errors="coerce"), pa.float64())
+                for c in columns
+            ]
+            rows = pa.record_batch(arrays, names=names)
+            write_dataset(place, schema, {"rows": [rows]})
+        yield comparison.load(Path(folder), places[2], seed=0)
 
 
-def of_frames(
-    frames: Sequence[pd.DataFrame], discrete: Sequence[str], target: str | None
-) -> Comparison:
-    """As `compare`, of training, holdout and synthetic rows in memory."""
+def columns_of(frames: Frames, discrete: Sequence[str]) -> tuple[list[InMemory], tuple[int, int]]:
+    """Rows as arrays, and how many of their columns are numbers and how many are codes.
+
+    Dates become seconds; missing values are those of the frames, and cells that are no number
+    where one belongs.
+    """
     numeric = [name for name in frames[0].columns if name not in discrete]
-    both = pd.concat([frame[frames[0].columns] for frame in frames], ignore_index=True)
-    numbers = np.column_stack(
-        [np.zeros((len(both), 0)), *(pd.to_numeric(both[c], errors="coerce") for c in numeric)]
-    )
-    coded = [pd.factorize(both[name], sort=True) for name in discrete]
-    codes = np.column_stack([np.zeros((len(both), 0)), *(codes for codes, _ in coded)])
-    codes = codes.astype(np.int32)
-    everything = np.where(np.isnan(numbers), np.nan, numbers + 0.0)
-    content = np.ascontiguousarray(np.hstack([everything.view("u1"), codes.view("u1")]))
-    identities = content.view(f"V{content.shape[1]}")[:, 0]
     ends = np.cumsum([len(frame) for frame in frames])[:-1]
-    parts = zip(*(np.split(array, ends) for array in (numbers, codes, identities)), strict=True)
-    rows = [Rows(*part) for part in parts]
-    return Comparison(
-        kind="tabular",
-        numeric=tuple(Column(name=c, type="double", meaning="numeric") for c in numeric),
-        discrete=tuple(Column(name=c, type="string", meaning="categorical") for c in discrete),
-        categories=tuple([str(value) for value in values] for _, values in coded),
-        target=target,
-        train=rows[0],
-        holdout=rows[1],
-        synthetic=rows[2],
-    )
+    coded = []
+    for name in discrete:
+        codes, _ = pd.factorize(pd.concat([frame[name] for frame in frames]))
+        coded.append(np.split(codes.astype(np.int32), ends))
+    found = []
+    for place, frame in enumerate(frames):
+        empty = np.zeros((len(frame), 0))
+        numbers = np.column_stack([empty, *(_numbers(frame[name]) for name in numeric)])
+        codes = np.column_stack([empty.astype(np.int32), *(pieces[place] for pieces in coded)])
+        found.append(InMemory(Rows(numbers, codes, np.zeros(len(frame), np.uint64))))
+    return found, (len(numeric), len(discrete))
+
+
+def report(real: pd.DataFrame, other: pd.DataFrame, discrete: Sequence[str]) -> dict[str, float]:
+    """Shape and trend errors, with the work of making arrays; NaN where there are none."""
+    (ours, theirs), n_columns = columns_of([real, other], discrete)
+    shapes = shape_errors(ours, theirs, n_columns)
+    trends = trend_errors(ours, theirs, n_columns)
+    return {
+        name: float("nan") if np.isnan(errors).all() else float(np.nanmean(errors))
+        for name, errors in (("shape_error", shapes), ("trend_error", trends))
+    }
 
 
 def scores(
@@ -73,28 +101,27 @@ def scores(
 ) -> dict[str, float | None]:
     """The metrics of a run on all training rows; None where a metric does not apply.
 
-    Keys: `trend_error_real_bins` (%), `c2st_lightgbm` (AUC, 5 folds, all rows of both tables),
+    Keys: `trend_error_real_bins` (%), `c2st_lightgbm` (AUC, 5 folds, at most 25,000 rows of each),
     `mle` and `mle_real` (what LightGBM that learned from synthetic or from real rows reaches on
     the test rows: AUC of classes, RMSE of a number), `exact_copies` and `exact_copies_test` (shares
     of the synthetic and of the test rows that equal a training row), and `our_report_seconds`:
-    shape and trend errors, with the work of reading the tables into arrays.
+    shape and trend errors, with the work of making arrays of the tables.
     """
     frames = [phases.read(path, list(discrete)) for path in (train, test, synthetic)]
     began = time.process_time()
-    pair = of_frames([frames[0], frames[0].head(0), frames[2]], discrete, target)
-    shape_errors(pair.train, pair.synthetic)
-    trend_errors(pair.train, pair.synthetic)
+    report(frames[0], frames[2], discrete)
     took = time.process_time() - began
-    real_bins = trend_errors(pair.train, pair.synthetic, real_bins=True)
-    against_test = of_frames(frames, discrete, target)
-    # The metric takes as many synthetic rows as there are holdout rows: here all. Its reference,
-    # of the training rows against themselves, is not read.
-    full = of_frames([frames[0], frames[0], frames[2]], discrete, target)
-    copies = exact_copies(against_test)
+    (real, other), n_columns = columns_of([frames[0], frames[2]], discrete)
+    with compared(frames, discrete, target) as against_test:
+        copies = exact_copies(against_test)
+        efficacy = _efficacy(against_test, target)
+        # The reference, of the training rows against themselves, is not read.
+        with compared([frames[0], frames[0], frames[2]], discrete, target) as full:
+            apart = c2st_auc(full).value
     return {
-        "trend_error_real_bins": float(np.nanmean(real_bins)),
-        "c2st_lightgbm": c2st_auc(full).value,
-        **_efficacy(against_test, target),
+        "trend_error_real_bins": float(np.nanmean(trend_errors(real, other, n_columns, "real"))),
+        "c2st_lightgbm": apart,
+        **efficacy,
         "exact_copies": copies.value,
         "exact_copies_test": copies.reference,
         "our_report_seconds": took,
@@ -116,19 +143,29 @@ def sdmetrics_scores(real: Path, other: Path, discrete: Path) -> dict[str, float
 
 def dcr(train_half: Path, other_half: Path, synthetic: Path, discrete: Sequence[str]) -> float:
     """The share of the rows closer to the half that their generator saw than to the other half."""
-    return dcr_share(compare(train_half, other_half, synthetic, discrete, None)).value
+    frames = [phases.read(path, list(discrete)) for path in (train_half, other_half, synthetic)]
+    with compared(frames, discrete, None) as halves:
+        return dcr_share(halves).value
 
 
-def _efficacy(comparison: Comparison, target: str | None) -> dict[str, float | None]:
+def _numbers(values: pd.Series) -> np.ndarray:
+    """Shape: (N,) float64, NaN where missing."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        since = values.to_numpy(dtype="datetime64[ns]")
+        return np.where(np.isnat(since), np.nan, since.astype(np.int64) / 1e9)
+    return pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+
+
+def _efficacy(rows: Comparison, target: str | None) -> dict[str, float | None]:
     """Train on synthetic, test on real: AUC as it is, R2 as the RMSE that it stands for."""
     try:
-        found = utility(comparison)
+        found = utility(rows)
     except NotApplicable:
         return {"mle": None, "mle_real": None}
     values = {"mle": found.value, "mle_real": found.reference}
-    numeric = [column.name for column in comparison.numeric]
+    numeric = [column.name for column in rows.numeric]
     if target not in numeric:
         return values
-    tested = comparison.holdout.numbers[:, numeric.index(target)]
+    tested = rows.holdout.numbers[:, numeric.index(target)]
     spread = float(np.nanstd(tested))
     return {name: spread * math.sqrt(1 - r2) for name, r2 in values.items()}

@@ -36,7 +36,8 @@ def summary(folder: Path, schema: DatasetSchema, real: pa.Table, synthetic: pa.T
         The sentence; empty where no columns can be compared.
     """
     from tasks.evaluation.comparison import load
-    from tasks.evaluation.fidelity.tabular import shape_errors, trend_errors
+    from tasks.evaluation.fidelity.pairs import trend_errors
+    from tasks.evaluation.fidelity.shapes import shape_errors
 
     schema = _fewer_columns(schema)
     names = schema.main.column_names
@@ -50,19 +51,18 @@ def summary(folder: Path, schema: DatasetSchema, real: pa.Table, synthetic: pa.T
         place.mkdir(parents=True)
         write_dataset(place, schema, {schema.main.name: table.select(names).to_batches()})
     try:
-        rows = load(folder, folder / "synthetic", seed=0)
+        found = load(folder, folder / "synthetic", seed=0)
     except DataError:  # nothing but identifiers and texts
         return ""
-    found = "Distance from the real rows, in parentheses that of other real rows:"
-    shapes = [_mean(shape_errors(rows.train, other)) for other in (rows.synthetic, rows.holdout)]
-    pairs = [
-        _mean(trend_errors(rows.train, other, real_bins=True))
-        for other in (rows.synthetic, rows.holdout)
-    ]
+    n_columns = (len(found.numeric), len(found.discrete))
+    train, others = found.every["train"], (found.every["synthetic"], found.every["holdout"])
+    shapes = [_mean(shape_errors(train, other, n_columns)) for other in others]
+    pairs = [_mean(trend_errors(train, other, n_columns, "real")) for other in others]
     if np.isnan(shapes).any():
         return ""
-    found += f" columns {shapes[0]:.1f} % ({shapes[1]:.1f} %)"
-    return found + (
+    sentence = "Distance from the real rows, in parentheses that of other real rows:"
+    sentence += f" columns {shapes[0]:.1f} % ({shapes[1]:.1f} %)"
+    return sentence + (
         "." if np.isnan(pairs).any() else f", pairs {pairs[0]:.1f} % ({pairs[1]:.1f} %)."
     )
 

@@ -1,5 +1,6 @@
-"""What the report draws of columns: histograms that show shapes and give away no single row."""
+"""What the report draws of columns and pairs: shapes and strengths that give away no single row."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ MIN_ROWS = 5
 
 MAX_CATEGORIES = 30
 
+MAX_COLUMNS = 200
+"""Columns that are drawn one by one: of more, those with the largest errors."""
+
+MAX_OF_MATRIX = 60
+"""Columns of a matrix of pairs: of more, those with the largest errors."""
+
 OTHER, ABSENT = "(other)", "(missing)"
 
 _DAY = 86_400
@@ -21,24 +28,52 @@ _NICE_STEPS = np.array([1, 2, 2.5, 5, 10])
 
 
 def column_plots(comparison: Comparison, errors: np.ndarray) -> list[dict[str, Any]]:
-    """Of every column its histogram among real, holdout and synthetic rows.
+    """Of each column its histogram among real, holdout and synthetic rows, those in memory.
 
     Args:
         comparison: the rows.
         errors: (columns,) in percent, numbers before codes; NaN where unknown.
     """
     sets = (comparison.train, comparison.holdout, comparison.synthetic)
+    n_numbers = len(comparison.numeric)
     plots = []
-    for place, column in enumerate(comparison.numeric):
-        values = [rows.numbers[:, place] for rows in sets]
-        plots.append((column, _histogram(values, dates=column.meaning == "datetime")))
-    for place, column in enumerate(comparison.discrete):
-        codes = [rows.codes[:, place] for rows in sets]
-        plots.append((column, _bars(codes, comparison.categories[place])))
-    return [
-        {**_heading(column, error), **plot}
-        for (column, plot), error in zip(plots, errors, strict=True)
-    ]
+    for place in worst(errors, MAX_COLUMNS):
+        if place < n_numbers:
+            column = comparison.numeric[place]
+            values = [rows.numbers[:, place] for rows in sets]
+            plot = _histogram(values, dates=column.meaning == "datetime")
+            absent = [np.isnan(one) for one in values]
+        else:
+            column = comparison.discrete[place - n_numbers]
+            codes = [rows.codes[:, place - n_numbers] for rows in sets]
+            plot = _bars(codes, comparison.categories[place - n_numbers])
+            absent = [one == MISSING for one in codes]
+        plots.append({**_heading(column, errors[place]), **plot, **_missing(absent)})
+    return plots
+
+
+def pair_plots(
+    names: Sequence[str], real: np.ndarray, synthetic: np.ndarray, errors: np.ndarray
+) -> dict[str, Any]:
+    """How strongly columns go together among real and synthetic rows, and the error of each pair.
+
+    Shape:
+        real, synthetic: (C, C) from -1 to 1, NaN where unknown.
+        errors: (C, C) in percent, NaN where unknown.
+    """
+    known = np.nan_to_num(errors, nan=0.0)
+    kept = worst(known.sum(axis=1), MAX_OF_MATRIX)
+    matrices = {"real": real, "synthetic": synthetic, "error": errors}
+    return {
+        "columns": [names[place] for place in kept],
+        **{name: matrix(values[np.ix_(kept, kept)]) for name, values in matrices.items()},
+    }
+
+
+def worst(errors: np.ndarray, n: int) -> list[int]:
+    """The places of the `n` largest errors, ascending; NaN is taken for the smallest."""
+    order = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")
+    return [int(place) for place in np.sort(order[:n])]
 
 
 def matrix(values: np.ndarray) -> list[list[float | None]]:
@@ -57,7 +92,7 @@ def _heading(column: Column, error: float) -> dict[str, Any]:
 
 
 def _histogram(values: list[np.ndarray], *, dates: bool) -> dict[str, Any]:
-    """Shares of all rows by bin, the outer bins open, and the shares that are missing.
+    """Shares of all rows by bin, the outer bins open.
 
     Bins of fewer than `MIN_ROWS` real rows are drawn empty.
     """
@@ -72,10 +107,17 @@ def _histogram(values: list[np.ndarray], *, dates: bool) -> dict[str, Any]:
     if dates:
         plot["edge_labels"] = [_date(edge, edges[1] - edges[0]) for edge in edges]
     plot |= {"real": real, "holdout": holdout, "synthetic": synthetic}
-    absent = [round(float(np.isnan(one).mean()), 5) for one in values]
-    if any(absent):
-        plot["missing"] = dict(zip(("real", "holdout", "synthetic"), absent, strict=True))
     return plot
+
+
+def _missing(absent: list[np.ndarray]) -> dict[str, Any]:
+    """The shares that are missing, if any; of fewer than `MIN_ROWS` real rows as none."""
+    counts = [int(one.sum()) for one in absent]
+    counts[:2] = [count if count >= MIN_ROWS else 0 for count in counts[:2]]
+    if not any(counts):
+        return {}
+    found = [round(n / len(one), 5) for n, one in zip(counts, absent, strict=True)]
+    return {"missing": dict(zip(("real", "holdout", "synthetic"), found, strict=True))}
 
 
 def _date(seconds: float, step: float) -> str:

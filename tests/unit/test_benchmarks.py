@@ -14,8 +14,6 @@ from harness.measured import measure
 from harness.systems import SYSTEMS, run
 from harness.tables import BOOTSTRAP, Table
 
-from tasks.evaluation.comparison import Comparison
-
 
 def test_a_process_is_measured_as_a_whole():
     held = bytearray(300 * 2**20)  # of the process that asks, not of the measured one
@@ -80,13 +78,23 @@ def frame(**columns: list[object]) -> pd.DataFrame:
 def test_rows_of_files_become_arrays_that_metrics_compare():
     real = frame(size=[1.0, np.nan], kind=["b", "a"])
     other = frame(kind=["c", "b"], size=["1", "none"])  # columns in another order, a bad number
-    comparison = scores.of_frames([real, real.head(0), other], ["kind"], "kind")
-    assert isinstance(comparison, Comparison)
-    assert comparison.train.numbers[:, 0] == pytest.approx([1, np.nan], nan_ok=True)
-    assert comparison.synthetic.numbers[:, 0] == pytest.approx([1, np.nan], nan_ok=True)
-    assert comparison.train.codes[:, 0].tolist() == [1, 0]
-    assert comparison.synthetic.codes[:, 0].tolist() == [2, 1]
-    assert len(comparison.holdout) == 0
+    with scores.compared([real, real, other], ["kind"], "kind") as comparison:
+        assert comparison.train.numbers[:, 0] == pytest.approx([1, np.nan], nan_ok=True)
+        assert comparison.every["synthetic"].number(0) == pytest.approx([1, np.nan], nan_ok=True)
+        assert comparison.train.codes[:, 0].tolist() == [1, 0]
+        assert comparison.synthetic.codes[:, 0].tolist() == [2, 1]
+
+
+def test_frames_become_arrays_that_the_report_compares():
+    day = pd.to_datetime(["1970-01-02", None])
+    real = pd.DataFrame({"size": [1.0, np.nan], "day": day, "kind": ["b", None]})
+    other = pd.DataFrame({"kind": ["c", "b"], "day": day[:2], "size": ["1", "none"]})
+    (ours, theirs), n_columns = scores.columns_of([real, other], ["kind"])
+    assert n_columns == (2, 1)
+    for rows in (ours.rows, theirs.rows):
+        assert rows.numbers.ravel() == pytest.approx([1, 86_400, np.nan, np.nan], nan_ok=True)
+    assert ours.rows.codes.ravel().tolist() == [0, -1]
+    assert theirs.rows.codes.ravel().tolist() == [1, 0]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.evaluation.plots import column_plots, matrix, nice_edges
+from tasks.evaluation.plots import column_plots, matrix, nice_edges, pair_plots, worst
 from tests.comparisons import compare, schema_of
 
 
@@ -42,6 +42,7 @@ def test_missing_values_have_their_own_share(tmp_path: Path) -> None:
     data = compare(tmp_path, schema_of(rows), rows, rows, rows.slice(0, 2))
     x, c = column_plots(data, np.zeros(2))
     assert x["missing"] == {"real": 0.25, "holdout": 0.25, "synthetic": 0.0}
+    assert c["missing"] == {"real": 0.25, "holdout": 0.25, "synthetic": 0.5}
     assert sum(x["real"]) == pytest.approx(0.75)
     assert (c["categories"], c["real"]) == (["b", "a", "(missing)"], [0.5, 0.25, 0.25])
     assert c["synthetic"] == [0.0, 0.5, 0.5]
@@ -83,3 +84,32 @@ def test_whole_numbers_have_whole_edges() -> None:
 
 def test_matrix_has_null_for_nan() -> None:
     assert matrix(np.array([[np.nan, 0.123456]])) == [[None, 0.1235]]
+
+
+def test_few_missing_values_are_not_told(tmp_path: Path) -> None:
+    rows = pa.table({"x": [*range(50), *([None] * 4)], "c": ["a"] * 50 + [None] * 4})
+    made = pa.table({"x": [*range(8), None, None], "c": ["a"] * 9 + [None]})
+    data = compare(tmp_path, schema_of(rows), rows, rows, made)
+    x, c = column_plots(data, np.zeros(2))
+    assert x["missing"] == {"real": 0.0, "holdout": 0.0, "synthetic": 0.2}
+    assert c["missing"] == {"real": 0.0, "holdout": 0.0, "synthetic": 0.1}
+
+
+def test_wide_tables_are_drawn_by_their_worst_columns(tmp_path: Path) -> None:
+    rows = pa.table({f"c{i}": [1.0, 2.0, 3.0] for i in range(250)})
+    data = compare(tmp_path, schema_of(rows), rows, rows, rows)
+    errors = np.arange(250.0)
+    errors[249] = np.nan
+    assert [plot["name"] for plot in column_plots(data, errors)] == [
+        f"c{i}" for i in range(49, 249)
+    ]
+    names = [f"c{i}" for i in range(250)]
+    square = np.add.outer(errors, errors)
+    found = pair_plots(names, square, square, square)
+    assert found["columns"] == names[189:249]
+    assert len(found["error"]) == len(found["real"]) == len(found["synthetic"][0]) == 60
+
+
+def test_worst_are_in_their_order() -> None:
+    assert worst(np.array([1, np.nan, 3, 2]), 2) == [2, 3]
+    assert worst(np.array([np.nan, 1.0]), 5) == [0, 1]
