@@ -1,6 +1,5 @@
 """Two-sample test, utility, coverage, privacy: what they say of data whose answer is known."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from tasks.evaluation import boosting
 from tasks.evaluation.base import Metric, NotApplicable
+from tasks.evaluation.closeness import dcr_share, exact_copies, near_copies, noisy_copies
 from tasks.evaluation.diversity import coverage, covered_share
 from tasks.evaluation.fidelity.image import (
     class_share_error,
@@ -16,8 +16,6 @@ from tasks.evaluation.fidelity.image import (
     gaussian_distance,
 )
 from tasks.evaluation.fidelity.two_sample import c2st_auc
-from tasks.evaluation.closeness import dcr_share, exact_copies, near_copies, noisy_copies
-from tasks.evaluation.utility import utility
 from tasks.privacy.distances import euclidean
 from tests.comparisons import compare, images, schema_of
 
@@ -47,70 +45,6 @@ def test_the_two_sample_test_names_the_column_that_gives_it_away(tmp_path: Path)
     giveaways = moved.plots["giveaways"]
     assert giveaways[0]["column"] == "y"
     assert sum(one["importance"] for one in giveaways) == pytest.approx(1, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("target", "score", "best"), [("c", "AUC", 0.99), ("y", "R2", 0.95), (None, "", 0.0)]
-)
-def test_utility_by_the_meaning_of_the_target(
-    tmp_path: Path, target: str | None, score: str, best: float
-) -> None:
-    train, holdout = table(300, 0), table(200, 1)
-    data = compare(tmp_path, schema_of(train, target=target), train, holdout, table(250, 2))
-    if target is None:
-        with pytest.raises(NotApplicable, match="no target"):
-            utility(data)
-        return
-    found = utility(data)
-    assert found.plots["utility"] == {"score": score, "target": target, "rows": 250}
-    assert found.value > best
-    assert found.reference == pytest.approx(found.value, abs=0.03)
-
-
-def test_utility_of_one_class_is_chance(tmp_path: Path) -> None:
-    train, holdout = table(300, 0), table(200, 1)
-    synthetic = table(300, 2).set_column(2, "c", pa.array(["low"] * 300))
-    found = utility(compare(tmp_path, schema_of(train, target="c"), train, holdout, synthetic))
-    assert found.value == 0.5
-    assert found.reference > 0.99
-
-
-def test_utility_of_many_classes_of_which_one_was_never_made(tmp_path: Path) -> None:
-    def rows(n: int, seed: int, classes: int) -> pa.Table:
-        x = np.random.default_rng(seed).uniform(0, classes, n)
-        return pa.table({"x": x, "c": [f"class {int(one)}" for one in x]})
-
-    train = rows(400, 0, 4)
-    data = compare(tmp_path, schema_of(train, target="c"), train, rows(200, 1, 4), rows(400, 2, 3))
-    found = utility(data)
-    # Three of four classes are known perfectly (or nearly so), the fourth by chance.
-    assert 0.8 < found.value < 0.93
-    assert found.reference > 0.99
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.slice(0, 10), "needs 20 training and 20 holdout rows .*'c', found 10"),
-        (lambda t: t.filter(pa.array([c == "low" for c in t["c"].to_pylist()])), "one value only"),
-        (lambda t: t.set_column(2, "c", [[str(i) for i in range(len(t))]]), "50 at most"),
-    ],
-)
-def test_a_target_that_nothing_can_be_said_of(
-    tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str
-) -> None:
-    train, holdout = change(table(300, 0)), change(table(200, 1))
-    data = compare(tmp_path, schema_of(train, target="c"), train, holdout, table(300, 2))
-    with pytest.raises(NotApplicable, match=message):
-        utility(data)
-
-
-def test_a_target_without_synthetic_values(tmp_path: Path) -> None:
-    train = table(300, 0)
-    synthetic = table(50, 2).set_column(2, "c", pa.nulls(50, pa.string()))
-    data = compare(tmp_path, schema_of(train, target="c"), train, table(200, 1), synthetic)
-    with pytest.raises(NotApplicable, match=r"needs 20 synthetic rows .* target 'c', found 0"):
-        utility(data)
 
 
 def test_coverage_counts_real_rows_with_a_neighbour() -> None:

@@ -1,0 +1,167 @@
+"""Families of models that are blind to each other's weaknesses; the same bits every time.
+
+Each learns from labelled rows and predicts others: the probability of each class, or a number.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from scipy.linalg import LinAlgWarning
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tasks.evaluation import boosting
+from tasks.evaluation.boosting import Inputs
+from tasks.evaluation.utility.design import Design
+from tasks.evaluation.utility.problem import MIN_ROWS, Labelled, Problem
+
+Predict = Callable[[Labelled], np.ndarray]
+"""Rows -> (N,) numbers, or the probability of the second of two classes; or (N, classes)."""
+
+Learn = Callable[[Problem, Labelled], Predict]
+"""The second has a class from 0 without gaps, or a number, as its target."""
+
+_LINEAR_WORK = 10_000_000
+"""Rows x columns x classes that a linear model learns from at most."""
+
+_FOREST_WORK = 100_000
+"""Rows x the square root of columns, which is what a split looks at, at most."""
+
+_N_TREES = 50
+_LEAF_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Family:
+    """A way to learn.
+
+    Attributes:
+        name: what people read.
+        learn: from rows of at least two classes.
+    """
+
+    name: str
+    learn: Learn
+
+
+def predictor(family: Family, problem: Problem, known: Labelled) -> Predict:
+    """A model that learned from these rows; from none or one class, it guesses.
+
+    Shape:
+        returns: a function to (N,) float64, or (N, classes) probabilities, 0 for a class that
+            `known` lacks.
+    """
+    n_classes = problem.n_classes
+    if n_classes is None:
+        return family.learn(problem, known) if len(known) else lambda rows: np.zeros(len(rows))
+    if len(known) == 0:
+        return lambda rows: np.full((len(rows), n_classes), 1 / n_classes)
+    present, code = np.unique(known.target, return_inverse=True)
+    coded = Labelled(known.numbers, known.codes, code)
+    found = family.learn(problem, coded) if len(present) > 1 else _certain
+
+    def predict(rows: Labelled) -> np.ndarray:
+        part = found(rows)
+        probabilities = np.zeros((len(rows), n_classes + 1))
+        probabilities[:, present] = np.column_stack([1 - part, part]) if part.ndim == 1 else part
+        return probabilities[:, :-1]
+
+    return predict
+
+
+def _certain(rows: Labelled) -> np.ndarray:
+    """Shape: (N, 1), the only class there is."""
+    return np.ones((len(rows), 1))
+
+
+def _inputs(rows: Labelled) -> Inputs:
+    """Numbers, then codes, as boosted trees take them."""
+    codes = np.where(rows.codes < 0, np.nan, rows.codes)
+    return Inputs(np.hstack([rows.numbers, codes]), rows.codes.shape[1])
+
+
+def booster(problem: Problem, known: Labelled) -> lgb.Booster:
+    """Boosted trees of rows with a class from 0 without gaps, or a number, as their target."""
+    if problem.n_classes is None:
+        return boosting.fit(_inputs(known), known.target, "regression")
+    n_classes = int(known.target.max()) + 1
+    task: boosting.Task = "binary" if n_classes == 2 else "multiclass"
+    return boosting.fit(_inputs(known), known.target, task, n_classes)
+
+
+def predict_boosted(model: lgb.Booster, rows: Labelled) -> np.ndarray:
+    """Shape: (N,), or (N, classes) where there are more than two."""
+    return boosting.predict(model, _inputs(rows))
+
+
+def _boosting(problem: Problem, known: Labelled) -> Predict:
+    model = booster(problem, known)
+    return lambda rows: predict_boosted(model, rows)
+
+
+def _linear(problem: Problem, known: Labelled) -> Predict:
+    """Logistic or ridge regression on standardised numbers and frequent categories."""
+    design = Design.of(problem.real)
+    n_classes = 1 if problem.n_classes is None else int(known.target.max()) + 1
+    n_columns = design.one_hot(known.take(np.zeros(1, int))).shape[1]
+    known = _spread(known, _LINEAR_WORK // (n_columns * n_classes))
+    matrix = design.one_hot(known)
+    if problem.n_classes is None:
+        ridge = Ridge().fit(matrix, known.target)
+        return lambda rows: np.asarray(ridge.predict(design.one_hot(rows)), np.float64)
+    # Newton's steps are the quickest for two classes, but need the square of columns x classes.
+    solver = "newton-cholesky" if n_classes == 2 else "lbfgs"
+    logistic = _converged_or_not(LogisticRegression(solver=solver, max_iter=100), matrix, known)
+    return lambda rows: np.asarray(logistic.predict_proba(design.one_hot(rows)), np.float64)
+
+
+def _forest(problem: Problem, known: Labelled) -> Predict:
+    """Random forest, Breiman 2001, doi:10.1023/A:1010933404324."""
+    design = Design.of(problem.real)
+    known = _spread(known, int(_FOREST_WORK / np.sqrt(len(problem.inputs))))
+    settings = {
+        "n_estimators": _N_TREES,
+        "min_samples_leaf": max(1, min(_LEAF_ROWS, len(known) // 100)),
+        "max_features": "sqrt",
+        "random_state": 0,
+        "n_jobs": 1,
+    }
+    if problem.n_classes is None:
+        regressor = RandomForestRegressor(**settings).fit(design.ordinal(known), known.target)
+        return lambda rows: np.asarray(regressor.predict(design.ordinal(rows)), np.float64)
+    classifier = RandomForestClassifier(**settings).fit(design.ordinal(known), known.target)
+    return lambda rows: np.asarray(classifier.predict_proba(design.ordinal(rows)), np.float64)
+
+
+def _components(_: Problem, known: Labelled) -> Predict:
+    """Logistic regression on the principal components of images."""
+    logistic = LogisticRegression(C=0.1, max_iter=1000)
+    model = _converged_or_not(make_pipeline(StandardScaler(), logistic), known.numbers, known)
+    return lambda rows: np.asarray(model.predict_proba(rows.numbers), np.float64)
+
+
+def _converged_or_not(model: Any, matrix: np.ndarray, known: Labelled) -> Any:
+    """Fit; a model that is stopped a little early is as good for a comparison of two."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", LinAlgWarning)
+        return model.fit(matrix, known.target)
+
+
+def _spread(known: Labelled, n: int) -> Labelled:
+    """Rows spread evenly over those that are there, `n` at most: enough to learn from."""
+    n = max(n, MIN_ROWS)
+    return known if n >= len(known) else known.take(np.arange(n) * len(known) // n)
+
+
+BOOSTING = Family("boosted trees", _boosting)
+LINEAR = Family("linear model", _linear)
+FOREST = Family("random forest", _forest)
+COMPONENTS = Family("logistic regression", _components)

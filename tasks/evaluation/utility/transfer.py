@@ -1,0 +1,186 @@
+"""Is a model that learned from synthetic rows as good on real ones as a model of real rows?
+
+Source: train on synthetic, test on real: Esteban, Hyland and Rätsch 2017, arXiv:1706.02633.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tasks.evaluation.base import Outcome, metric
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.intervals import Interval
+from tasks.evaluation.utility.models import (
+    BOOSTING,
+    COMPONENTS,
+    FOREST,
+    LINEAR,
+    Family,
+    predictor,
+)
+from tasks.evaluation.utility.problem import Labelled, Problem, problem_of
+from tasks.evaluation.utility.scores import percentiles, point, redraws
+from tasks.params import Threshold
+
+Lesson = Literal["real", "synthetic", "both"]
+"""What a model learned from."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How well a model predicts the holdout.
+
+    Attributes:
+        value: over all rows.
+        interval: 95 %, by redrawing the holdout rows. All models are scored on the same redraws.
+    """
+
+    value: float
+    interval: Interval | None
+
+
+@metric(
+    label="Train on synthetic, test on real",
+    family="utility",
+    goal="higher",
+    kinds=("tabular", "image"),
+    explanation=(
+        "How well a model that learned from synthetic rows predicts the target of the holdout;"
+        " the reference learned from as many real rows. AUC for the classes of a table, R2 for"
+        " numbers, accuracy for the labels of images."
+    ),
+    source="Esteban et al. 2017, arXiv:1706.02633; LightGBM, for images logistic regression",
+    threshold=Threshold(at_least_reference_minus=0.05),
+)
+def utility(comparison: Comparison) -> Outcome:
+    """Boosted trees; for images a linear model of their principal components."""
+    return _transferred(comparison, _main_family(comparison))
+
+
+@metric(
+    label="Train on synthetic, test on real: linear model",
+    family="utility",
+    goal="higher",
+    kinds=("tabular",),
+    explanation=(
+        "As the test with boosted trees, with a logistic or ridge regression, which needs only the"
+        " main effects of single columns to be right."
+    ),
+    source="Esteban et al. 2017, arXiv:1706.02633; scikit-learn",
+)
+def utility_linear(comparison: Comparison) -> Outcome:
+    """Logistic regression for classes, ridge regression for numbers."""
+    return _transferred(comparison, LINEAR)
+
+
+@metric(
+    label="Train on synthetic, test on real: random forest",
+    family="utility",
+    goal="higher",
+    kinds=("tabular",),
+    explanation=(
+        "As the test with boosted trees, with a random forest, which averages many deep trees."
+    ),
+    source="Esteban et al. 2017, arXiv:1706.02633; Breiman 2001, doi:10.1023/A:1010933404324",
+)
+def utility_trees(comparison: Comparison) -> Outcome:
+    """Random forest, for classes and for numbers."""
+    return _transferred(comparison, FOREST)
+
+
+@metric(
+    label="Train on real and synthetic, test on real",
+    family="utility",
+    goal="higher",
+    kinds=("tabular", "image"),
+    explanation=(
+        "How well a model that learned from real and as many synthetic rows predicts the target of"
+        " the holdout; the reference learned from the real rows alone. Higher than the reference:"
+        " the synthetic rows add something."
+    ),
+    source="augmentation: Esteban et al. 2017, arXiv:1706.02633, section 5; LightGBM",
+)
+def utility_augmented(comparison: Comparison) -> Outcome:
+    """Value and reference learn from the same real rows."""
+    family = _main_family(comparison)
+    both, real = scored(comparison, family, "both"), scored(comparison, family, "real")
+    plots = _plots(
+        comparison, family, {"augmented": both.value, "augmented_interval": both.interval}
+    )
+    return Outcome(both.value, real.value, both.interval, real.interval, plots)
+
+
+def prediction(comparison: Comparison, family: Family, lesson: Lesson) -> np.ndarray:
+    """What a model predicts of the holdout rows; each model learns once."""
+
+    def predict() -> np.ndarray:
+        problem = problem_of(comparison)
+        return predictor(family, problem, _known(problem, lesson))(problem.test)
+
+    return comparison.once(f"utility/{family.name}/{lesson}", predict)
+
+
+def holdout_redraws(comparison: Comparison) -> np.ndarray:
+    """How often each redraw has each holdout row; the same for all models.
+
+    Shape:
+        returns: (draws, N) int32.
+    """
+    n_rows = len(problem_of(comparison).test)
+    return comparison.once(
+        "utility/redraws", lambda: redraws(n_rows, comparison.rng("utility redraws"))
+    )
+
+
+def scored(comparison: Comparison, family: Family, lesson: Lesson) -> Scored:
+    """How well a model predicts the holdout rows, computed once."""
+
+    def score() -> Scored:
+        problem = problem_of(comparison)
+        found = prediction(comparison, family, lesson)
+        value = point(problem.score, problem.test.target, found)
+        drawn = problem.score(problem.test.target, found, holdout_redraws(comparison))
+        return Scored(value, percentiles(value, drawn))
+
+    return comparison.once(f"utility/{family.name}/{lesson}/score", score)
+
+
+def _known(problem: Problem, lesson: Lesson) -> Labelled:
+    if lesson == "both":
+        return problem.real.and_also(problem.synthetic)
+    return problem.real if lesson == "real" else problem.synthetic
+
+
+def _main_family(comparison: Comparison) -> Family:
+    return COMPONENTS if comparison.kind == "image" else BOOSTING
+
+
+def _transferred(comparison: Comparison, family: Family) -> Outcome:
+    synthetic, real = (scored(comparison, family, one) for one in ("synthetic", "real"))
+    plots = _plots(comparison, family, {})
+    return Outcome(synthetic.value, real.value, synthetic.interval, real.interval, plots)
+
+
+def _plots(comparison: Comparison, family: Family, more: dict[str, Any]) -> dict[str, Any]:
+    """All models that have been scored so far: the last metric's plot shows all of them."""
+    problem = problem_of(comparison)
+    models: dict[str, dict[str, Any]] = comparison.once("utility/models", dict)
+    synthetic, real = (scored(comparison, family, one) for one in ("synthetic", "real"))
+    nothing = {"augmented": None, "augmented_interval": None}
+    models[family.name] = {
+        **models.get(family.name, {"model": family.name, **nothing}),
+        "real": real.value,
+        "real_interval": real.interval,
+        "synthetic": synthetic.value,
+        "synthetic_interval": synthetic.interval,
+        **more,
+    }
+    return {
+        "utility": {
+            "score": problem.score_name,
+            "target": problem.target,
+            "rows": len(problem.real),
+            "models": list(models.values()),
+        }
+    }
