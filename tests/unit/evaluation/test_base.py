@@ -112,4 +112,5 @@ def test_both_kinds_share_the_names_of_what_means_the_same() -> None:
         "near_copies",
         "noisy_copies",
         "utility",
+        "utility_augmented",
     }
