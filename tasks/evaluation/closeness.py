@@ -177,7 +177,7 @@ def near_copies(comparison: Comparison) -> Outcome:
         "smallest distance to the closest record, Platzer and Reutterer 2021,"
         " doi:10.3389/fdata.2021.679939"
     ),
-    threshold=Threshold(at_most_reference_plus=0.05),
+    threshold=Threshold(at_most_reference_plus=0.1),
 )
 def noisy_copies(comparison: Comparison) -> Outcome:
     """An honest generator has one in (unseen rows + 1) or so; the reference is 0 by definition.

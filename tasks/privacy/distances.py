@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 _CHUNK_CELLS = 4_000_000
 """Distances held in memory at a time."""
@@ -175,6 +176,33 @@ def neighbours(queries: Points, references: Points, k: int = 1) -> tuple[np.ndar
     return distances, positions
 
 
+def pairwise(first: Points, second: Points) -> np.ndarray:
+    """All distances between two sets of rows, exactly.
+
+    Shape:
+        returns: (N, M) float64.
+    """
+    squares = cdist(first.numbers, second.numbers, "sqeuclidean")
+    for left, right in zip(first.codes.T, second.codes.T, strict=True):
+        squares += first.code_weight * (left[:, None] != right)
+    return np.asarray(np.sqrt(squares))
+
+
+def to_centre(points: Points, references: Points) -> np.ndarray:
+    """Distances to the mean of the references, where categories are corners of a simplex.
+
+    Shape:
+        returns: (N,) float64.
+    """
+    squares = np.square(points.numbers - references.numbers.mean(axis=0)).sum(axis=1)
+    for codes, others in zip(points.codes.T, references.codes.T, strict=True):
+        known, counts = np.unique(others, return_counts=True)
+        shares = np.append(counts / len(others), 0.0)
+        parts = 1 - 2 * shares[_places(codes, known)] + np.square(shares).sum()
+        squares += points.code_weight / 2 * parts
+    return np.asarray(np.sqrt(squares))
+
+
 def blocks(n_rows: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Positions of `n_rows` rows in random blocks of exactly `size`; each row is in one at least.
 
@@ -235,7 +263,10 @@ def _candidates(
     queries: Points, references: Points, n_candidates: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Of a few queries at a time the references that are about the closest, in no order."""
-    left, right = _vectors(queries, references)
+    left, right = embedded(queries, references), embedded(references, references)
+    # Inner products with -2 of the query and 1 are squared distances, up to a constant of each.
+    left = np.column_stack([-2 * left, np.ones(len(left), left.dtype)])
+    right = np.column_stack([right, np.square(right).sum(axis=1)])
     n_references = len(references)
     size = _GROUP if n_references >= _GROUP * n_candidates else 1
     n_groups = -(-n_references // size)
@@ -261,34 +292,27 @@ def _smallest(values: np.ndarray, n: int) -> np.ndarray:
     return np.argpartition(values, n - 1, axis=1)[:, :n]
 
 
-def _vectors(queries: Points, references: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors whose inner products are squared distances, up to a constant of each query.
+def embedded(points: Points, references: Points) -> np.ndarray:
+    """Vectors whose squared distances are those of the points, or about so of many categories.
 
     Shape:
-        returns: (queries, K) and (references, K), float32 unless K is small.
+        returns: (N, K) float32, or float64 if K is small; the same axes for the same references.
     """
-    # Small numbers lose least where they are squared and subtracted.
-    centre = references.numbers.mean(axis=0)
     n_numbers, n_codes = references.numbers.shape[1], references.codes.shape[1]
     room = max(1, min(_MAX_ONE_HOT, (_MAX_DIMENSIONS - n_numbers) // max(1, n_codes)))
     known = [np.unique(codes) for codes in references.codes.T]
     tables = [_category_vectors(len(one), room, place) for place, one in enumerate(known)]
     width = n_numbers + sum(table.shape[1] for table in tables)
-    dtype = np.float64 if width <= _FEW_DIMENSIONS else np.float32
-    left, right = (np.empty((len(one), width + 1), dtype) for one in (queries, references))
-    left[:, :n_numbers] = queries.numbers - centre
-    right[:, :n_numbers] = references.numbers - centre
+    vectors = np.empty((len(points), width), np.float64 if width <= _FEW_DIMENSIONS else np.float32)
+    # Small numbers lose least where they are squared and subtracted.
+    vectors[:, :n_numbers] = points.numbers - references.numbers.mean(axis=0)
     end = n_numbers
     for place, table in enumerate(tables):
         start, end = end, end + table.shape[1]
         # A category that no reference has is equally far from all of them: the zero vector.
         scaled = np.vstack([table, np.zeros(table.shape[1])]) * np.sqrt(references.code_weight / 2)
-        left[:, start:end] = scaled[_places(queries.codes[:, place], known[place])]
-        right[:, start:end] = scaled[_places(references.codes[:, place], known[place])]
-    right[:, width] = np.square(right[:, :width]).sum(axis=1)
-    left[:, :width] *= -2.0
-    left[:, width] = 1
-    return left, right
+        vectors[:, start:end] = scaled[_places(points.codes[:, place], known[place])]
+    return vectors
 
 
 def _places(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
