@@ -1,14 +1,26 @@
 """The first screen: may I use it, for what, and how private is it, in plain words."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from tasks.metrics import Result
+from tasks.metrics import Family, Result
 from tasks.publishing.page import Page
 from tasks.publishing.wording import allowance, bounds_in_words, number
 
 _CARDS = 6
+
+_WELL_KNOWN = (
+    "shape_error",
+    "trend_error",
+    "c2st_auc",
+    "utility",
+    "coverage",
+    "exact_copies",
+    "membership_density",
+)
+"""Metrics that readers know from elsewhere, in the order in which they ask for them."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +51,28 @@ def answers(page: Page) -> list[Answer]:
 
 
 def key_results(page: Page) -> list[Result]:
-    """Up to six results for the first screen: what failed, then those that judge, each family once."""
+    """Up to six results for the first screen: what failed, then the families in turn.
+
+    Of each family those that judge come first, the best known of them before the others.
+    """
     measured = [r for r in page.results if r.measurement.value is not None]
-    ranked = sorted(measured, key=lambda r: (r.threshold is None, not r.measurement.decisive))
-    first_of_family = {r.measurement.family: r for r in reversed(ranked)}
-    chosen = [r for r in ranked if r.passed is False]
-    chosen += [r for r in ranked if first_of_family[r.measurement.family] is r and r not in chosen]
-    chosen += [r for r in ranked if r not in chosen]
-    return [r for r in measured if r in chosen[:_CARDS]]
+    chosen = [r for r in measured if r.passed is False][:_CARDS]
+    for judging in (True, False):
+        some = [r for r in measured if (r.threshold is not None) is judging]
+        queues = [sorted(_family(some, name), key=_prominence) for name in get_args(Family)]
+        in_turn = [r for turn in itertools.zip_longest(*queues) for r in turn if r is not None]
+        chosen += [r for r in in_turn if r not in chosen][: _CARDS - len(chosen)]
+    return [r for r in measured if r in chosen]
+
+
+def _family(results: Sequence[Result], name: Family) -> list[Result]:
+    return [r for r in results if r.measurement.family == name]
+
+
+def _prominence(result: Result) -> tuple[bool, int]:
+    name = result.measurement.name
+    known = _WELL_KNOWN.index(name) if name in _WELL_KNOWN else len(_WELL_KNOWN)
+    return not result.measurement.decisive, known
 
 
 def reasons(page: Page) -> list[Reason]:
@@ -114,12 +140,9 @@ def _for_what(page: Page) -> Answer:
         details = "".join(f"{_beside(r)}. " for r in _judging_first(close)[:1])
         details += "How well models learn from it was not measured."
         return Answer(question, "Exploring, developing, teaching", details, None)
+    verdicts = [r.passed for r in results if r.passed is not None]
     # Without a threshold nobody has said how good is good enough.
-    good = True if all(r.passed for r in results) else None
-    if any(r.passed is False for r in results):
-        good = False
-    elif any(r.passed for r in results):
-        good = True
+    good = all(verdicts) if verdicts else None
     best = _best_model(page.plots.get("utility") or {})
     details = best or "; ".join(_beside(r) for r in _judging_first(results)[:2]) + "."
     short = f"Not for models of “{target}”" if good is False else f"Models of “{target}”"
@@ -147,8 +170,7 @@ def _how_private(page: Page) -> Answer:
         details = f"{formal} Treat it like the real data."
         return Answer(question, "Not measured", details, False)
     judged = [r for r in results if r.passed is not None]
-    strongest = max(_attacks(results), key=_severity)
-    details = f"{_strongest(strongest)} {formal}"
+    details = f"{_strongest(results)} {formal}"
     if not judged:
         return Answer(question, "Measured; no limit was set", details, None)
     n_met = sum(r.passed is True for r in judged)
@@ -161,49 +183,53 @@ def _how_private(page: Page) -> Answer:
     return Answer(question, short, details, True)
 
 
-def _attacks(results: Sequence[Result]) -> Sequence[Result]:
-    """Attacks and copies that were counted; a mere distance speaks only where nothing else does."""
-    return [r for r in results if r.measurement.decisive] or results
+def _strongest(results: Sequence[Result]) -> str:
+    """How many attacks and searches for copies found something, and which found most."""
+    # A mere distance speaks only where nothing else does.
+    attacks = [r for r in results if r.measurement.decisive] or results
+    telling = [r for r in attacks if _beyond_chance(r)]
+    worst = max(attacks, key=_severity)
+    limit = bounds_in_words(worst).split(" (")[0]
+    found = _beside(worst) + (f", required {limit}" if limit else "")
+    if len(attacks) == 1:
+        return f"{found}."
+    if not telling:
+        return (
+            f"None of {len(attacks)} attacks and searches for copies found more than chance"
+            f" explains. Nearest to its limit: {found}."
+        )
+    return (
+        f"Of {len(attacks)} attacks and searches for copies, {len(telling)} found more than chance"
+        f" explains. The strongest: {found}."
+    )
 
 
-def _severity(result: Result) -> tuple[bool, float]:
-    """How near a finding is to what is not allowed; of those without a limit, how far from chance."""
+def _severity(result: Result) -> tuple[bool, bool, float]:
+    """Failed, beyond chance, and near to what is not allowed."""
     used = allowance(result)
-    return result.passed is False, -1.0 if used is None else used
+    return result.passed is False, _beyond_chance(result), -1.0 if used is None else used
 
 
-def _strongest(result: Result) -> str:
-    """The finding that comes nearest to its limit, and whether chance explains it."""
-    m = result.measurement
-    above, below = result.noise
-    excess = _excess(result)
-    by_chance = excess is not None and excess <= (above if m.goal == "lower" else below)
-    found = _beside(result)
-    limit = bounds_in_words(result).split(" (")[0]
-    found += f", required {limit}" if limit else ""
-    if result.passed is not False and by_chance:
-        return f"No attack found more than chance would explain. Nearest to its limit: {found}."
-    return f"Strongest finding: {found}."
-
-
-def _excess(result: Result) -> float | None:
-    """By how much the value is worse than that of fresh real data."""
-    m = result.measurement
+def _beyond_chance(result: Result) -> bool:
+    """Whether the value is worse than that of fresh real data by more than their intervals."""
+    m, (above, below) = result.measurement, result.noise
     if m.value is None or m.reference is None:
-        return None
-    return m.value - m.reference if m.goal == "lower" else m.reference - m.value
+        return False
+    if m.goal == "lower":
+        return m.value - m.reference > above
+    return m.reference - m.value > below
 
 
 def _guarantee(page: Page) -> str:
     if page.guarantee:
         delta = number(page.guarantee.get("delta"))
         return (
-            f"The generator was trained with differential privacy"
+            f"Trained with differential privacy"
             f" (ε = {number(page.guarantee.get('epsilon'))}, δ = {delta})."
         )
     if page.generator is None:
-        return "Measured by attacks; whether there is a formal guarantee is unknown."
-    return "Measured by attacks, without a formal guarantee."
+        return "Whether there is a formal guarantee is unknown."
+    return "There is no formal guarantee."
 
 
 def _beside(result: Result) -> str:

@@ -18,8 +18,8 @@ _GENERAL_LIMITS: dict[tuple[str, ...], str] = {
         " represented."
     ),
     ("downstream",): (
-        "Uses other than the ones measured here: no rule of the domain was checked beyond the"
-        " expectations of the gates."
+        "Uses other than the ones measured here: no rule of the domain was checked that is not"
+        " listed on this page."
     ),
 }
 """What is not tested unless a metric whose name holds one of these words was measured."""

@@ -59,13 +59,13 @@ def pairs(page: Page) -> dict[str, Any] | None:
     return {
         "names": names,
         "maps": [
-            plot("Real", "real", 1, "darkest: 1", "Associations, real data"),
-            plot("Synthetic", "synthetic", 1, "darkest: 1", "Associations, synthetic data"),
+            plot("Real", "real", 1, "full colour: 1", "Associations, real data"),
+            plot("Synthetic", "synthetic", 1, "full colour: 1", "Associations, synthetic data"),
             plot(
                 "Error",
                 "error",
                 largest,
-                f"darkest: {number(largest)} %",
+                f"full colour: {number(largest)} %",
                 "Differences of the associations",
             ),
         ],
@@ -109,10 +109,10 @@ def projection(page: Page) -> dict[str, Any] | None:
 def giveaways(page: Page) -> Markup | None:
     """Columns by which a classifier tells synthetic rows from real ones."""
     found = [g for g in page.plots.get("giveaways") or [] if g["column"] in page.public_columns]
-    bars = [(str(g["column"]), [Bar("synthetic", float(g["importance"]))]) for g in found]
-    if not bars:
+    if not found:
         return None
-    return rows.bars(bars[:_GIVEAWAYS], "Columns that give synthetic rows away")
+    values = [(str(g["column"]), float(g["importance"])) for g in found[:_GIVEAWAYS]]
+    return rows.ranking(values, "Columns that give synthetic rows away")
 
 
 def utility(page: Page) -> dict[str, Any] | None:

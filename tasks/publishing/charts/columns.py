@@ -51,7 +51,7 @@ def categories(column: Mapping[str, Any]) -> Markup:
     if rest:
         others = {name: sum(values[i] for i in rest) for name, values in shares.items()}
         rows.append((f"{len(rest)} others", others))
-    width, left, step = 300, 92, 21
+    width, left, step = 300, 104, 21
     longest = max((share for _, row in rows for share in row.values()), default=0) or 1.0
 
     def x(share: float) -> float:

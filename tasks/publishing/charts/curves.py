@@ -91,7 +91,7 @@ def _lines(
     shown: Callable[[float], str],
     title: str,
 ) -> Markup:
-    width, height, left, top = 560, 200, 48, 8
+    width, height, left, top = 420, 180, 44, 8
     xs = [x for points in lines.values() for x, _ in points]
     (low, high), (first, last) = y_range, (min(xs), max(xs))
 

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from tasks.publishing.charts.svg import CHARACTER, line, mark, n, percent, rect, short, svg, text
 from tasks.publishing.wording import number
 
-_WIDTH = 480
+_WIDTH = 420
+_LONGEST_LABEL = 26
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def bars(rows: Sequence[tuple[str, Sequence[Bar]]], title: str, *, floor: float 
 
     parts, y = [], 0
     for label, row in rows:
-        parts.append(text("label", 0, y + 12, short(label, 66), "start", title=label))
+        parts.append(text("label", 0, y + 12, short(label, 60), "start", title=label))
         y += 18
         for bar in row:
             start, end = sorted((x(floor), x(bar.value)))
@@ -59,6 +60,20 @@ def bars(rows: Sequence[tuple[str, Sequence[Bar]]], title: str, *, floor: float 
     return svg(parts, _WIDTH, max(y - 6, 1), title)
 
 
+def ranking(values: Sequence[tuple[str, float]], title: str) -> Markup:
+    """One bar for each label, beside it."""
+    left, step, right = _label_width([label for label, _ in values]), 21, 56
+    longest = max(value for _, value in values) or 1.0
+    parts = []
+    for i, (label, value) in enumerate(values):
+        length = (_WIDTH - left - right) * value / longest
+        short_label = short(label, _LONGEST_LABEL)
+        parts.append(text("label", left - 12, i * step + 12, short_label, "end", title=label))
+        parts.append(rect("synthetic", left, i * step + 2, length, 12))
+        parts.append(text("tick", left + length + 6, i * step + 12, number(value), "start"))
+    return svg(parts, _WIDTH, len(values) * step, title)
+
+
 def marks(
     rows: Sequence[tuple[str, Mapping[str, float]]], title: str, *, logarithmic: bool = False
 ) -> Markup:
@@ -69,7 +84,7 @@ def marks(
         title: what a screen reader says.
         logarithmic: for shares of different magnitude; zero then stands at the left end.
     """
-    label_width = min(190.0, max(CHARACTER * min(len(label), 30) + 12 for label, _ in rows))
+    label_width = _label_width([label for label, _ in rows])
     left, right, step = label_width, _WIDTH - 16, 24
     values = [value for _, row in rows for value in row.values()]
     top = max(values) or 1.0
@@ -80,7 +95,7 @@ def marks(
         ticks = [10.0**power for power in range(low, max(high, low + 1) + 1)]
 
         def place(value: float) -> float:
-            return (math.log10(value) - low + 0.5) / (len(ticks) - 0.5) if value > 0 else 0.0
+            return (math.log10(value) - low + 1) / len(ticks) if value > 0 else 0.0
     else:
         unit = _nice(top / 4)
         ticks = [unit * i for i in range(math.ceil(top / unit - 1e-9) + 1)]
@@ -98,11 +113,17 @@ def marks(
         parts.append(text("tick", x(tick), bottom + 15, percent(tick), "middle"))
     for i, (label, row) in enumerate(rows):
         y = i * step + step / 2
-        parts.append(text("label", label_width - 12, y + 4, short(label, 30), "end", title=label))
+        parts.append(
+            text("label", label_width - 12, y + 4, short(label, _LONGEST_LABEL), "end", title=label)
+        )
         ends = [x(value) for value in row.values()]
         parts.append(line("span", min(ends), y, max(ends), y))
         parts += [mark(kind, x(value), y) for kind, value in row.items()]
     return svg(parts, _WIDTH, bottom + 20, title)
+
+
+def _label_width(labels: Sequence[str]) -> float:
+    return CHARACTER * max(min(len(label), _LONGEST_LABEL) for label in labels) + 12
 
 
 def _nice(step: float) -> float:

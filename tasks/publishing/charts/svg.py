@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-CHARACTER = 6.1
+CHARACTER = 6.6
 """Width of an average character of 12 px, to know what fits."""
 
 

@@ -108,23 +108,23 @@ def test_attacks_are_drawn_over_decades_of_false_alarms() -> None:
 def test_bars_begin_at_guessing_and_carry_whiskers() -> None:
     picture = bars([("trees", [Bar("real", 0.75, (0.5, 1.0))])], "scores", floor=0.5)
     (bar,) = elements(picture, "rect", "real")
-    assert (bar.get("x"), bar.get("width")) == ("0", "210")
+    assert (bar.get("x"), bar.get("width")) == ("0", "180")
     (whisker,) = elements(picture, "path", "whisker")
-    assert whisker.get("d") == "M0 24H420M0 21v6M420 21v6"
+    assert whisker.get("d") == "M0 24H360M0 21v6M360 21v6"
 
 
 def test_a_bar_below_guessing_points_to_the_left() -> None:
     picture = bars([("a", [Bar("synthetic", 0.4), Bar("real", 0.6)])], "scores", floor=0.5)
     left, right = elements(picture, "rect")
-    assert (left.get("x"), left.get("width")) == ("0", "210")
-    assert (right.get("x"), right.get("width")) == ("210", "210")
+    assert (left.get("x"), left.get("width")) == ("0", "180")
+    assert (right.get("x"), right.get("width")) == ("180", "180")
 
 
 def test_marks_stand_at_their_shares() -> None:
     picture = marks([("a", {"real": 0.2, "synthetic": 0.4})], "shares")
-    # 18.1 px for a name of one letter; 0 to 0.4 take the rest of 464 px.
+    # 18.6 px for a name of one letter; 0 to 0.4 take the rest of 404 px.
     (mark,) = elements(picture, "circle", "mark-synthetic")
-    assert mark.get("cx") == "464"
+    assert mark.get("cx") == "404"
     assert [e.text for e in elements(picture, "text", "tick")] == [
         "0 %",
         "10 %",
@@ -137,20 +137,20 @@ def test_marks_stand_at_their_shares() -> None:
 def test_a_share_of_nothing_has_its_place_on_a_logarithmic_axis() -> None:
     picture = marks([("a", {"real": 0.01, "synthetic": 0.0})], "shares", logarithmic=True)
     (mark,) = elements(picture, "circle", "mark-synthetic")
-    assert mark.get("cx") == "18.1"
+    assert mark.get("cx") == "18.6"
     assert [e.text for e in elements(picture, "text", "tick")] == ["0 %", "1 %", "10 %"]
 
 
 def test_cumulated_shares_end_at_all_rows() -> None:
     picture = cumulated({"real": [1, 3]}, [0, 1, 2], "distances")
     (line,) = elements(picture, "path", "real")
-    assert line.get("d") == "M48 200L304 152L560 8"
+    assert line.get("d") == "M44 180L232 137L420 8"
 
 
 def test_progress_spans_the_losses() -> None:
     picture = progress({"real": [(1, 5.0), (2, 3.0)], "synthetic": [(1, 4.0)]}, "losses")
     (line,) = elements(picture, "path", "real")
-    assert line.get("d") == "M48 8L560 200"
+    assert line.get("d") == "M44 8L420 180"
     assert [e.text for e in elements(picture, "text")] == ["3", "4", "5", "1", "1.5", "2"]
 
 
