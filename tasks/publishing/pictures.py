@@ -99,7 +99,7 @@ def projection(page: Page) -> dict[str, Any] | None:
             ),
             Plot(
                 "Difference",
-                f"largest: {number(100 * largest)} % of the rows",
+                f"full colour: {number(100 * largest)} %",
                 maps.density_map(difference, largest, "difference", "More or fewer synthetic rows"),
             ),
         ],
