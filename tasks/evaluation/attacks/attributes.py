@@ -58,11 +58,11 @@ def attribute_inference(comparison: Comparison) -> Outcome:
     """
     if len(comparison.numeric) + len(comparison.discrete) < 2:
         raise NotApplicable("needs two columns, one to know and one to guess; found one")
+    found = rounds(comparison, MAX_PERSONS, "attribute_inference")
     secrets = _secrets(comparison)
     if not secrets:
         raise NotApplicable("every column has one value only, so that nothing is secret")
     released = comparison.synthetic.sample(MAX_SYNTHETIC, comparison.rng("attribute_inference"))
-    found = rounds(comparison, MAX_PERSONS, "attribute_inference")
     attack = _guessing(comparison, secrets)
     members, others = attacked(found, attack, released)
     value, interval = advantage(members.mean(axis=1), others.mean(axis=1))

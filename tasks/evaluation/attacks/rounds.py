@@ -14,6 +14,9 @@ from tasks.privacy.distances import Points, euclidean
 MIN_ROWS = 40
 """Training, holdout and synthetic rows that every attack needs: fewer show nothing but chance."""
 
+MAX_KNOWN = 10_000
+"""Real rows that the attacker has, or that stand for synthetic ones, at most."""
+
 _Z = 1.959963984540054
 
 
@@ -24,8 +27,8 @@ class Round:
     Attributes:
         members: rows that the generator was trained on; each is in one round.
         others: holdout rows, which it was not; each is in one round.
-        known: the other half of the holdout: what else the attacker has, and the fresh real rows
-            that take the place of the synthetic ones for the reference.
+        known: the other half of the holdout, MAX_KNOWN rows at most: what else the attacker has,
+            and the fresh real rows that take the place of the synthetic ones for the reference.
     """
 
     members: Rows
@@ -69,18 +72,14 @@ def rounds(comparison: Comparison, n_members: int, purpose: str) -> list[Round]:
         if len(rows) < MIN_ROWS:
             raise NotApplicable(f"needs {MIN_ROWS} {name} rows, found {len(rows)}")
     rng = comparison.rng(purpose)
-    members, first, second = (
-        rows.take(order)
-        for rows, order in (
-            (comparison.train, rng.permutation(len(comparison.train))[:n_members]),
-            *((comparison.holdout, half) for half in _halves(len(comparison.holdout), rng)),
-        )
-    )
-    own = _halves(len(members))
-    return [
-        Round(members.take(own[0]), first.take(np.arange(len(first))[: n_members // 2]), second),
-        Round(members.take(own[1]), second.take(np.arange(len(second))[: n_members // 2]), first),
-    ]
+    members = comparison.train.take(rng.permutation(len(comparison.train))[:n_members])
+    order = rng.permutation(len(comparison.holdout))
+    middle = len(order) // 2
+    parts = order[:middle], order[middle:]
+    first, second = (comparison.holdout.take(part[: n_members // 2]) for part in parts)
+    also_first, also_second = (comparison.holdout.take(part[:MAX_KNOWN]) for part in parts)
+    own = halves(members)
+    return [Round(own[0], first, also_second), Round(own[1], second, also_first)]
 
 
 def attacked(
@@ -110,8 +109,8 @@ def joined(sets: Sequence[Rows]) -> Rows:
 
 def halves(rows: Rows) -> tuple[Rows, Rows]:
     """Two halves of rows that are in random order."""
-    first, second = _halves(len(rows))
-    return rows.take(first), rows.take(second)
+    index = np.arange(len(rows))
+    return rows.take(index[: len(rows) // 2]), rows.take(index[len(rows) // 2 :])
 
 
 def space(comparison: Comparison) -> Callable[[Rows], Points]:
@@ -141,7 +140,8 @@ def advantage(members: np.ndarray, others: np.ndarray) -> tuple[float, Interval]
     definition 6, arXiv:1709.01604; the interval is Welch's, with Agresti and Caffo 2000,
     doi:10.1080/00031305.2000.10474560.
     """
-    value = float(members.mean() - others.mean())
+    # Sums differ in their last digits, which must not be told for a difference.
+    value = round(float(members.mean() - others.mean()), 12)
     squares = 0.0
     for successes in (members, others):
         added = np.append(successes, [0.0, 1.0])
@@ -165,8 +165,3 @@ def paired_advantage(members: np.ndarray, others: np.ndarray) -> tuple[float, In
     value = float(differences.mean())
     spread = _Z * float(added.std(ddof=1)) / np.sqrt(len(added))
     return value, (max(-1.0, value - spread), min(1.0, value + spread))
-
-
-def _halves(n: int, rng: np.random.Generator | None = None) -> tuple[np.ndarray, np.ndarray]:
-    order = np.arange(n) if rng is None else rng.permutation(n)
-    return order[: n // 2], order[n // 2 :]

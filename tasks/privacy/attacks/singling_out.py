@@ -78,18 +78,24 @@ def univariate(released: Table, n: int, rng: np.random.Generator) -> list[Predic
         n: predicates at most.
         rng: chooses among those that there are.
     """
-    by_column = []
-    for column, values in enumerate(released.columns):
-        known, counts = np.unique(values[np.isfinite(values)], return_counts=True)
-        ranges = [(one, one) for one in known[counts == 1]]
-        if column < released.n_numbers and len(known) > 1:
-            ranges += [(-_UNBOUNDED, known[0])] if counts[0] == 1 else []
-            ranges += [(known[-1], _UNBOUNDED)] if counts[-1] == 1 else []
-        if ranges:
-            order = rng.permutation(len(ranges))
-            by_column.append([(Condition(column, *ranges[place]),) for place in order])
-    share = n // max(1, len(by_column))
-    return [predicate for found in by_column for predicate in found[:share]]
+    by_column = [_alone(values) for values in released.columns]
+    share = max(1, n // max(1, sum(len(once) > 0 for once, *_ in by_column)))
+    found: list[Predicate] = []
+    for column, (once, lowest, highest) in enumerate(by_column):
+        ranges = [(one, one) for one in rng.permutation(once)[:share]]
+        if column < released.n_numbers:
+            ranges += [(-_UNBOUNDED, one) for one in lowest] + [
+                (one, _UNBOUNDED) for one in highest
+            ]
+        found += [(Condition(column, low, high),) for low, high in ranges[-share:]]
+    return found
+
+
+def _alone(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values that occur once, and of them the lowest and the highest of all."""
+    known, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    once = counts == 1
+    return known[once], known[:1][once[:1]], known[-1:][once[-1:]]
 
 
 def multivariate(released: Table, n: int, rng: np.random.Generator) -> list[Predicate]:
