@@ -75,7 +75,7 @@ class Problem:
         target: the column.
         kind: of the dataset.
         inputs: names of the other columns: numbers, then codes.
-        n_classes: that the target has; None where it is a number.
+        classes: codes of the target that real rows have, in order; None where it is a number.
         real: training rows, in the number that a model learns from.
         synthetic: as many synthetic rows; empty where they lack the target that real rows have.
         test: holdout rows.
@@ -85,11 +85,16 @@ class Problem:
     target: str
     kind: str
     inputs: tuple[str, ...]
-    n_classes: int | None
+    classes: np.ndarray | None
     real: Labelled
     synthetic: Labelled
     test: Labelled
     places: np.ndarray
+
+    @property
+    def n_classes(self) -> int | None:
+        """None where the target is a number."""
+        return None if self.classes is None else len(self.classes)
 
     @property
     def score(self) -> Score:
@@ -149,7 +154,7 @@ def _problem(comparison: Comparison) -> Problem:
         target=comparison.target,
         kind=comparison.kind,
         inputs=tuple(name for name in names if name != comparison.target),
-        n_classes=None if classes is None else len(classes),
+        classes=classes,
         real=known,
         synthetic=synthetic,
         test=test,
