@@ -127,7 +127,9 @@ def _may_i_use_it(page: Page) -> Answer:
         f"; {informing} more metrics inform." if informing > 0 else "."
     )
     if page.licence is None:
-        return Answer(question, "Yes, by all thresholds", f"{thresholds.capitalize()}", True)
+        return Answer(
+            question, "Yes, by all thresholds", f"{thresholds} Its licence is not known here.", True
+        )
     gates = "its release gate" if len(page.gates) < 4 else "all four gates"
     return Answer(question, f"Yes, under {page.licence}", f"It passed {gates}; {thresholds}", True)
 
@@ -184,10 +186,10 @@ def _how_private(page: Page) -> Answer:
 
 
 def _strongest(results: Sequence[Result]) -> str:
-    """How many attacks and searches for copies found something, and which found most."""
+    """How many attacks and searches for copies stand out, and which the most."""
     # A mere distance speaks only where nothing else does.
     attacks = [r for r in results if r.measurement.decisive] or results
-    telling = [r for r in attacks if _beyond_chance(r)]
+    telling = [r for r in attacks if _stands_out(r)]
     worst = max(attacks, key=_severity)
     limit = bounds_in_words(worst).split(" (")[0]
     found = _beside(worst) + (f", required {limit}" if limit else "")
@@ -195,22 +197,22 @@ def _strongest(results: Sequence[Result]) -> str:
         return f"{found}."
     if not telling:
         return (
-            f"None of {len(attacks)} attacks and searches for copies found more than chance"
-            f" explains. Nearest to its limit: {found}."
+            f"None of {len(attacks)} attacks and searches for copies stands out from fresh real"
+            f" data. Nearest to its limit: {found}."
         )
     return (
-        f"Of {len(attacks)} attacks and searches for copies, {len(telling)} found more than chance"
-        f" explains. The strongest: {found}."
+        f"{len(telling)} of {len(attacks)} attacks and searches for copies stand"
+        f"{'s' if len(telling) == 1 else ''} out from fresh real data. The strongest: {found}."
     )
 
 
 def _severity(result: Result) -> tuple[bool, bool, float]:
-    """Failed, beyond chance, and near to what is not allowed."""
+    """Failed, standing out, and near to what is not allowed."""
     used = allowance(result)
-    return result.passed is False, _beyond_chance(result), -1.0 if used is None else used
+    return result.passed is False, _stands_out(result), -1.0 if used is None else used
 
 
-def _beyond_chance(result: Result) -> bool:
+def _stands_out(result: Result) -> bool:
     """Whether the value is worse than that of fresh real data by more than their intervals."""
     m, (above, below) = result.measurement, result.noise
     if m.value is None or m.reference is None:

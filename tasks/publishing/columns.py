@@ -54,14 +54,18 @@ _SETS = {"real": "real", "holdout": "real, unseen", "synthetic": "synthetic"}
 
 
 def hidden_columns(page: Page) -> list[str]:
-    """Names of the columns that are not drawn, with the reason."""
-    drawn = {c["name"] for c in page.plots.get("columns", ())} & page.public_columns
-    return [
+    """What is not drawn and why: columns by name, then how many have too small an error."""
+    known = [column for table in page.schema.tables for column in table.columns]
+    hidden = [
         f"{column.name} ({'personal' if column.personal else column.meaning})"
-        for table in page.schema.tables
-        for column in table.columns
-        if column.name not in drawn and column.meaning != "image"
+        for column in known
+        if column.name not in page.public_columns
     ]
+    drawn = {c["name"] for c in page.plots.get("columns", ())}
+    n_rest = len(page.public_columns - drawn - {c.name for c in known if c.meaning == "image"})
+    if drawn and n_rest:
+        hidden.append(f"{n_rest} more, whose errors are smaller or were not measured")
+    return hidden
 
 
 def _shares(column: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

@@ -56,8 +56,14 @@ def pairs(page: Page) -> dict[str, Any] | None:
     def plot(name: str, key: str, highest: float, note: str, title: str) -> Plot:
         return Plot(name, note, maps.pair_map(found[key], names, highest, key, title))
 
+    large = None
+    if not maps.has_names(names) and maps.has_names(names, maps.WIDE):
+        large = maps.pair_map(
+            error, names, largest, "error", "Differences, with names", width=maps.WIDE
+        )
     return {
         "names": names,
+        "large": large,
         "maps": [
             plot("Real", "real", 1, "full colour: 1", "Associations, real data"),
             plot("Synthetic", "synthetic", 1, "full colour: 1", "Associations, synthetic data"),
@@ -164,15 +170,20 @@ def _interval(ends: Sequence[float] | None) -> tuple[float, float] | None:
     return None if ends is None else (float(ends[0]), float(ends[1]))
 
 
-def fairness(page: Page) -> Markup | None:
-    """How often each group has the target's positive value, in real and in synthetic rows."""
+def fairness(page: Page) -> dict[str, Any] | None:
+    """How often each group has an outcome, in real and in synthetic rows."""
     found = [g for g in page.plots.get("fairness") or [] if g["column"] in page.public_columns]
     lines = [
         (f"{g['column']} = {g['group']}", _series(g, real="rate_real", synthetic="rate_synthetic"))
         for g in found
     ]
     lines = [(label, values) for label, values in lines if values]
-    return rows.marks(lines, "Rate of the target by group") if lines else None
+    if not lines:
+        return None
+    return {
+        "outcome": found[0].get("outcome") or page.schema.target,
+        "picture": rows.marks(lines, "Rate of the outcome by group"),
+    }
 
 
 def rare_groups(page: Page) -> Markup | None:

@@ -9,17 +9,33 @@ from tasks.publishing.charts.svg import CHARACTER, n, short, svg, text
 from tasks.publishing.wording import number
 
 _LEVELS = 10
-_WIDTH = 320
+WIDTH = 320
+WIDE = 1060
+"""Room for the names of 60 columns."""
 _SMALLEST_LABEL = 9
 """Height of a row under which its name would not be legible."""
 _LONGEST_NAME = 16
+_LARGEST_STEP = 56.0
 _HINTED_COLUMNS = 16
 """With more columns a hint for each pair would make the page heavy; the worst pairs are listed."""
 
 Matrix = Sequence[Sequence[float | None]]
 
 
-def pair_map(matrix: Matrix, names: Sequence[str], highest: float, kind: str, title: str) -> Markup:
+def has_names(names: Sequence[str], width: float = WIDTH) -> bool:
+    """Whether there is room for the names of so many columns in a map of this width."""
+    return _step(names, width) >= _SMALLEST_LABEL
+
+
+def pair_map(
+    matrix: Matrix,
+    names: Sequence[str],
+    highest: float,
+    kind: str,
+    title: str,
+    *,
+    width: float = WIDTH,
+) -> Markup:
     """Half of a symmetric matrix as squares, darker where the value is farther from zero.
 
     The name of each column stands at the diagonal, where its row ends and its column begins.
@@ -31,11 +47,11 @@ def pair_map(matrix: Matrix, names: Sequence[str], highest: float, kind: str, ti
         highest: the value of the darkest square.
         kind: class of the picture, which chooses its colour.
         title: what a screen reader says.
+        width: WIDTH, or WIDE where a map has the page for itself.
     """
     shown = [short(name, _LONGEST_NAME) for name in names]
-    step = min((_WIDTH - CHARACTER * len(name)) / max(i, 0.5) for i, name in enumerate(shown))
-    labelled = step >= _SMALLEST_LABEL
-    step = min(step, 64.0) if labelled else _WIDTH / len(names)
+    labelled = has_names(names, width)
+    step = min(_step(names, width), _LARGEST_STEP) if labelled else width / len(names)
     cells = {
         (row, column): _level(value, highest)
         for row, values in enumerate(matrix)
@@ -60,7 +76,7 @@ def pair_map(matrix: Matrix, names: Sequence[str], highest: float, kind: str, ti
             for i, (name, label) in enumerate(zip(names, shown, strict=True))
         ]
         parts.append("</g>")
-    return svg(parts, _WIDTH, len(names) * step, title, kind=f"heat {kind}")
+    return svg(parts, width, len(names) * step, title, kind=f"heat {kind}")
 
 
 def density_map(shares: Matrix, highest: float, kind: str, title: str) -> Markup:
@@ -82,13 +98,21 @@ def density_map(shares: Matrix, highest: float, kind: str, title: str) -> Markup
         for name, cells in (("more", more), ("less", less))
         if cells
     ]
-    scale = f"scale({_WIDTH / n_columns:.4f} {_WIDTH / n_rows:.4f})"
+    scale = f"scale({WIDTH / n_columns:.4f} {WIDTH / n_rows:.4f})"
     return svg(
         [f'<g transform="{scale}">{"".join(squares)}</g>'],
-        _WIDTH,
-        _WIDTH,
+        WIDTH,
+        WIDTH,
         title,
         kind=f"heat plane {kind}",
+    )
+
+
+def _step(names: Sequence[str], width: float) -> float:
+    """Side of a square that leaves room for the name at the end of each row."""
+    return min(
+        (width - CHARACTER * min(len(name), _LONGEST_NAME) - 8) / max(i, 0.5)
+        for i, name in enumerate(names)
     )
 
 

@@ -1,7 +1,7 @@
 """Values of several series, one row for each thing they are of."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -79,47 +79,56 @@ def marks(
 ) -> Markup:
     """Shares as marks on one line for each row; the form of a mark tells its series.
 
+    Labels stand beside their lines, or above them where one is too long for that.
+
     Args:
         rows: label and shares by series: real, holdout, synthetic, baseline.
         title: what a screen reader says.
         logarithmic: for shares of different magnitude; zero then stands at the left end.
     """
-    label_width = _label_width([label for label, _ in rows])
-    left, right, step = label_width, _WIDTH - 16, 24
-    values = [value for _, row in rows for value in row.values()]
-    top = max(values) or 1.0
-    smallest = min((value for value in values if value > 0), default=top / 10)
-
-    if logarithmic:
-        low, high = math.floor(math.log10(smallest)), math.ceil(math.log10(top) - 1e-9)
-        ticks = [10.0**power for power in range(low, max(high, low + 1) + 1)]
-
-        def place(value: float) -> float:
-            return (math.log10(value) - low + 1) / len(ticks) if value > 0 else 0.0
-    else:
-        unit = _nice(top / 4)
-        ticks = [unit * i for i in range(math.ceil(top / unit - 1e-9) + 1)]
-
-        def place(value: float) -> float:
-            return value / ticks[-1]
+    labels = [label for label, _ in rows]
+    above = max(map(len, labels)) > _LONGEST_LABEL
+    left, step = (18.0, 38) if above else (_label_width(labels), 24)
+    right = _WIDTH - 16
+    ticks, place = _axis([v for _, row in rows for v in row.values()], logarithmic=logarithmic)
 
     def x(value: float) -> float:
         return left + (right - left) * place(value)
 
     bottom = len(rows) * step + 4
     parts = []
-    for tick in [0.0, *ticks] if logarithmic else ticks:
+    for tick in ticks:
         parts.append(line("grid", x(tick), 0, x(tick), bottom))
         parts.append(text("tick", x(tick), bottom + 15, percent(tick), "middle"))
     for i, (label, row) in enumerate(rows):
-        y = i * step + step / 2
-        parts.append(
-            text("label", label_width - 12, y + 4, short(label, _LONGEST_LABEL), "end", title=label)
-        )
+        y = i * step + (26 if above else step / 2)
+        if above:
+            parts.append(text("label over", 0, y - 13, short(label, 58), "start", title=label))
+        else:
+            parts.append(text("label", left - 12, y + 4, label, "end"))
         ends = [x(value) for value in row.values()]
         parts.append(line("span", min(ends), y, max(ends), y))
         parts += [mark(kind, x(value), y) for kind, value in row.items()]
     return svg(parts, _WIDTH, bottom + 20, title)
+
+
+def _axis(
+    values: Sequence[float], *, logarithmic: bool
+) -> tuple[list[float], Callable[[float], float]]:
+    """Ticks, and where on an axis from 0 to 1 a value stands."""
+    top = max(values) or 1.0
+    if not logarithmic:
+        unit = _nice(top / 4)
+        ticks = [unit * i for i in range(math.ceil(top / unit - 1e-9) + 1)]
+        return ticks, lambda value: value / ticks[-1]
+    smallest = min((value for value in values if value > 0), default=top / 10)
+    low = math.floor(math.log10(smallest))
+    high = max(math.ceil(math.log10(top) - 1e-9), low + 1)
+    n_ticks = high - low + 1
+    return [
+        0.0,
+        *(10.0**power for power in range(low, high + 1)),
+    ], lambda value: (math.log10(value) - low + 1) / n_ticks if value > 0 else 0.0
 
 
 def _label_width(labels: Sequence[str]) -> float:
