@@ -107,8 +107,7 @@ def coverage(comparison: Comparison) -> Outcome:
     kinds=("tabular", "image"),
     explanation=(
         "How many training rows have a synthetic row among their nearest neighbours, over how many"
-        " are expected: 1 where rows are as the real ones, lower where they are far from them, and"
-        " higher where they are only in the middle of them."
+        " are expected: 1 where each row is among real ones, lower where rows are far from them."
     ),
     source="Naeem et al. 2020, arXiv:2002.09797, equation 9, k = 5",
 )

@@ -1,12 +1,13 @@
 """Small groups and clusters of rows: does the synthetic data hold enough of each?"""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 from sklearn.cluster import KMeans
 
 from tasks.evaluation import intervals
@@ -31,14 +32,14 @@ MAX_PAIRS = 100
 MAX_CATEGORIES = 50
 """Categories of a column that is paired with others at most."""
 
+Triple = tuple[int, int, int]
+"""Of the training, the holdout and the synthetic rows."""
+
 KEPT = 0.5
 """A group or cluster is kept if it has this share of its real share."""
 
 ERROR = 0.01
 """Probability that any group with just `KEPT` of its real share is called lost."""
-
-Triple = tuple[int, int, int]
-"""Of the training, the holdout and the synthetic rows."""
 
 N_CLUSTERS, ROWS_PER_CLUSTER, CLUSTERED_ROWS = 50, 40, 10_000
 
@@ -50,12 +51,27 @@ class Group:
     Attributes:
         name: what people read.
         n_columns: 1 or 2.
-        counts: rows of it in the training, the holdout and the synthetic rows.
+        counts: its training, holdout and synthetic rows.
+        totals: all of them among which it was counted.
     """
 
     name: str
     n_columns: int
     counts: Triple
+    totals: Triple
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Shape: (3,), of the training, the holdout and the synthetic rows."""
+        return np.divide(self.counts, self.totals)
+
+    def least_error(self, other: int) -> float:
+        """Probability of so few rows among the others if their share were `KEPT` of the real one.
+
+        Given the number of rows of both sets together, those of the other are binomial.
+        """
+        expected = KEPT * self.totals[other] / (KEPT * self.totals[other] + self.totals[0])
+        return float(bdtr(self.counts[other], self.counts[other] + self.counts[0], expected))
 
 
 @metric(
@@ -75,8 +91,8 @@ def rare_groups(comparison: Comparison) -> Outcome:
     """A group is lost if its rows are significantly fewer than half of what they should be.
 
     Categories are counted in all rows, pairs of them in the samples in memory. Groups of fewer than
-    20 training rows say nothing; so a group of 1 % can be missed from about 2,000 rows on. Columns
-    that hold personal data are left out.
+    20 training rows say nothing; a group of 1 % that is missing altogether is noticed from about
+    2,500 rows on. Columns that hold personal data are left out.
     """
     groups = list(_categories(comparison)) + list(_pairs(comparison))
     if not groups:
@@ -84,19 +100,14 @@ def rare_groups(comparison: Comparison) -> Outcome:
             f"no category is held by {100 * SMALLEST:g} % to {100 * LARGEST:g} % of the training"
             f" rows and at least {MIN_ROWS} of them"
         )
-    n_single, n_sample = _totals(comparison)
-    totals = [n_single if group.n_columns == 1 else n_sample for group in groups]
-    pairs = list(zip(groups, totals, strict=True))
-    kept = [
-        [_is_kept(group, total, other, len(groups)) for group, total in pairs] for other in (2, 1)
-    ]
+    kept = [_kept(groups, other) for other in (2, 1)]
     value, reference = (float(np.mean(one)) for one in kept)
     return Outcome(
         value,
         reference,
         intervals.of_share(value, len(groups)),
         intervals.of_share(reference, len(groups)),
-        plots={"rare_groups": _shown(pairs)},
+        plots={"rare_groups": _shown(groups)},
     )
 
 
@@ -137,16 +148,6 @@ def cluster_coverage(comparison: Comparison) -> Outcome:
     )
 
 
-def _totals(comparison: Comparison) -> tuple[Triple, Triple]:
-    """Training, holdout and synthetic rows: those counted for categories, and for pairs."""
-    samples = (comparison.train, comparison.holdout, comparison.synthetic)
-    sizes = (len(samples[0]), len(samples[1]), len(samples[2]))
-    if comparison.kind == "image":
-        return sizes, sizes
-    every = comparison.every
-    return (len(every["train"]), len(every["holdout"]), len(every["synthetic"])), sizes
-
-
 def _categories(comparison: Comparison) -> Iterator[Group]:
     parts: tuple[Part, ...] = ("train", "holdout", "synthetic")
     for place, column in enumerate(comparison.discrete):
@@ -160,7 +161,8 @@ def _categories(comparison: Comparison) -> Iterator[Group]:
         # A missing value, the code -1, is the last category.
         counts = [np.bincount(one % len(names), minlength=len(names)) for one in codes]
         for code in _small(counts[0], len(codes[0])):
-            yield Group(f"{column.name} = {names[code]}", 1, _triple(c[code] for c in counts))
+            name, totals = f"{column.name} = {names[code]}", _triple(map(len, codes))
+            yield Group(name, 1, _triple(count[code] for count in counts), totals)
 
 
 def _pairs(comparison: Comparison) -> Iterator[Group]:
@@ -186,7 +188,8 @@ def _pairs(comparison: Comparison) -> Iterator[Group]:
             names = [labels[0][cell // width], labels[1][cell % width]]
             columns_named = zip((first, second), names, strict=True)
             text = " and ".join(f"{comparison.discrete[p].name} = {n}" for p, n in columns_named)
-            yield Group(text, 2, _triple(c[cell] for c in counts))
+            totals = _triple(map(len, sets))
+            yield Group(text, 2, _triple(count[cell] for count in counts), totals)
 
 
 def _small(counts: np.ndarray, n_rows: int) -> np.ndarray:
@@ -195,28 +198,27 @@ def _small(counts: np.ndarray, n_rows: int) -> np.ndarray:
     return ((counts >= least) & (counts <= LARGEST * n_rows)).nonzero()[0]
 
 
-def _is_kept(group: Group, totals: Triple, other: int, n_tests: int) -> bool:
-    """Whether the share among the other rows is not significantly under half of the real one.
+def _kept(groups: list[Group], other: int) -> list[bool]:
+    """Of each group whether it is not significantly under half of what it should be.
 
-    Given the number of rows of both sets together, those of the other are binomial.
+    Categories and pairs share the error equally, and within each all groups do.
     """
-    count, real = group.counts[other], group.counts[0]
-    expected = KEPT * totals[other] / (KEPT * totals[other] + totals[0])
-    return bool(binom.cdf(count, count + real, expected) >= ERROR / n_tests)
+    number = Counter(group.n_columns for group in groups)
+    share = ERROR / len(number)
+    return [group.least_error(other) >= share / number[group.n_columns] for group in groups]
 
 
-def _shown(groups: list[tuple[Group, Triple]]) -> list[dict[str, Any]]:
+def _shown(groups: list[Group]) -> list[dict[str, Any]]:
     """The groups that lost the most."""
-    shares = [np.divide(group.counts, totals) for group, totals in groups]
-    order = np.argsort([share[2] / share[0] for share in shares], kind="stable")[:MAX_SHOWN]
+    found = sorted(groups, key=lambda group: group.shares[2] / group.shares[0])[:MAX_SHOWN]
     return [
         {
-            "group": groups[i][0].name,
-            "real": round(float(shares[i][0]), 5),
-            "synthetic": round(float(shares[i][2]), 5),
-            "holdout": round(float(shares[i][1]), 5),
+            "group": group.name,
+            "real": round(float(group.shares[0]), 5),
+            "synthetic": round(float(group.shares[2]), 5),
+            "holdout": round(float(group.shares[1]), 5),
         }
-        for i in order
+        for group in found
     ]
 
 
