@@ -16,6 +16,8 @@ from PIL import Image
 
 from tasks.metrics import Measurement, write_measurements
 from tasks.params import DatasetParams, parse
+from tasks.publishing.evidence import Evidence, gather
+from tasks.publishing.tables import write_tables
 from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, ForeignKey, TableSchema, arrow_schema
 from tasks.storage import read_json, write_dataset, write_json
 from tasks.workspace import Layout
@@ -236,6 +238,12 @@ def image_inputs(root: Path, n_per_class: int = 12) -> Case:
     return Case(at, _params(at.dataset, "image", "label", "vae"))
 
 
+def evidence_of(case: Case, release: Path) -> Evidence:
+    """What `publish` gathers of a case, its tables written."""
+    tables = write_tables(case.at.synthetic, DatasetSchema.load(case.at.synthetic), release)
+    return gather(case.at, case.params, tables, read_json(case.at.verdict("release")))
+
+
 def refuse(at: Layout) -> None:
     """Turn the verdict of the release gate into a refusal."""
     verdict = read_json(at.verdict("release"))
@@ -352,7 +360,53 @@ def _evaluation_plots(names: list[str]) -> dict[str, Any]:
             "error": (100 * error).tolist(),
         },
         "giveaways": [{"column": name, "importance": 1 / (i + 1)} for i, name in enumerate(names)],
-        "utility": {},
+        **_plots_of_models(names[0], names[-1]),
+    }
+
+
+def _plots_of_models(column: str, target: str) -> dict[str, Any]:
+    """What utility, fairness, diversity and attacks leave for pictures."""
+    models = [
+        {
+            "model": model,
+            "real": 0.98,
+            "real_interval": [0.97, 0.99],
+            "synthetic": score,
+            "synthetic_interval": [score - 0.02, score + 0.02],
+            "augmented": None,
+            "augmented_interval": None,
+        }
+        for model, score in (("boosted trees", 0.958), ("linear model", 0.94))
+    ]
+    plane = [[0.0, 0.2, 0.1], [0.3, 0.4, 0.0]]
+    rates = [0.001, 0.01, 0.1, 1.0]
+    return {
+        "utility": {"score": "AUC", "target": target, "rows": 300, "models": models},
+        "fairness": [
+            {
+                "outcome": f"{target} = yes",
+                "column": column,
+                "group": "above 60",
+                "share_real": 0.3,
+                "share_synthetic": 0.31,
+                "rate_real": 0.4,
+                "rate_synthetic": 0.35,
+            }
+        ],
+        "projection": {
+            "x_edges": [0, 1, 2, 3],
+            "y_edges": [0, 1, 2],
+            "real": plane,
+            "synthetic": [[0.1, 0.1, 0.1], [0.3, 0.3, 0.1]],
+            "axes": ["component 1 (23 %)", "component 2 (11 %)"],
+        },
+        "rare_groups": [
+            {"group": f"{column} = 90", "real": 0.01, "synthetic": 0.0, "holdout": 0.012}
+        ],
+        "membership": [
+            {"attack": "density ratio", "auc": 0.51, "fpr": rates, "tpr": [0, 0.012, 0.11, 1.0]}
+        ],
+        "attributes": [{"column": column, "training": 0.52, "holdout": 0.5, "baseline": 0.3}],
     }
 
 

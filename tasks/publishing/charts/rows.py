@@ -10,7 +10,7 @@ from tasks.publishing.charts.svg import CHARACTER, line, mark, n, percent, rect,
 from tasks.publishing.wording import number
 
 _WIDTH = 420
-_LONGEST_LABEL = 26
+_LONGEST_LABEL = 30
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,18 @@ from tasks.publishing.answers import key_results
 from tasks.publishing.card import card, front_matter
 from tasks.publishing.croissant import croissant
 from tasks.publishing.datapackage import datapackage
-from tasks.publishing.evidence import Evidence, gather
+from tasks.publishing.evidence import Evidence
 from tasks.publishing.licences import hub_licence, licence_url
 from tasks.publishing.page import page_of
 from tasks.publishing.report import report
-from tasks.publishing.tables import write_tables
-from tasks.schema import DatasetSchema, ForeignKey
+from tasks.schema import ForeignKey
 from tasks.storage import read_json, write_json
 from tests.releases import (
-    Case,
+    evidence_of,
     image_inputs,
     relational_inputs,
     tabular_inputs,
 )
-
-
-def evidence_of(case: Case, release: Path) -> Evidence:
-    tables = write_tables(case.at.synthetic, DatasetSchema.load(case.at.synthetic), release)
-    return gather(case.at, case.params, tables, read_json(case.at.verdict("release")))
 
 
 @pytest.fixture
