@@ -16,8 +16,8 @@ def guessed(known: Points, synthetic: Points, secrets: np.ndarray) -> np.ndarray
         secrets: (M,) the value of the secret column in each of them.
         returns: (N,)
 
-    Source: inference of an attribute from the closest synthetic record, Stadler et al. 2022,
-    section 6, arXiv:2011.07018; Yeom et al. 2018, section 4, arXiv:1709.01604.
+    Source: inference of an attribute from synthetic rows, Stadler et al. 2022,
+    arXiv:2011.07018; the adversary of Yeom et al. 2018, experiment 2, arXiv:1709.01604.
     Differs: a nearest neighbour in place of a linear regression, which cannot repeat a single row.
     """
     _, closest = neighbours(known, synthetic)

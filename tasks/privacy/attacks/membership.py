@@ -26,7 +26,7 @@ def density_ratio(
         to_reference: (N, K) distances to the closest reference rows.
         returns: (N,) float64.
 
-    Source: p_synthetic(x) / p_reference(x), DOMIAS, van Breugel et al. 2023, equation 2,
+    Source: p_synthetic(x) / p_reference(x), DOMIAS, van Breugel et al. 2023,
     arXiv:2302.12580.
     Differs: only the K closest rows count, which hold nearly all of a kernel's mass at this
     bandwidth and are found much faster.
@@ -47,8 +47,8 @@ def calibrated_distance(to_synthetic: np.ndarray, to_reference: np.ndarray) -> n
         to_reference: (N,) distances to the closest reference row.
         returns: (N,) float64.
 
-    Source: full black-box attack with calibration, GAN-Leaks, Chen et al. 2020, sections 4.1 and
-    4.4, arXiv:1909.03935.
+    Source: full black-box attack with calibration, GAN-Leaks, Chen et al. 2020,
+    arXiv:1909.03935.
     Differs: the ratio of both distances in place of their difference, which only sees rows that
     are far from all others; reference rows in place of samples of a reference model.
     """
@@ -78,7 +78,7 @@ def true_positive_rate(
 ) -> float:
     """The share of members found where so few others are taken for members.
 
-    Source: Carlini et al. 2022, section III, arXiv:2112.03570.
+    Source: Carlini et al. 2022, arXiv:2112.03570.
     """
     return float(np.interp(false_positive_rate, *_upper(*roc(members, others))))
 

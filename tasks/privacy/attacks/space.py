@@ -28,7 +28,7 @@ class Standardised:
         deviation: of them; infinite where a column has one value only, which separates nothing.
         n_columns: numbers and categories together.
 
-    Source: closeness by the L2 distance of normalised attributes, Chen et al. 2020, section 4.1,
+    Source: closeness by the L2 distance of normalised attributes, Chen et al. 2020,
     arXiv:1909.03935.
     """
 
