@@ -106,7 +106,85 @@ def _range(kwargs: _Kwargs) -> str:
     return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
+def _learned_share(kwargs: _Kwargs) -> str:
+    words = _FLAGS[kwargs["of"]](kwargs)
+    if kwargs.get("alpha") is None:
+        return f"is {words} in no row"
+    often = "as often as" if kwargs.get("fewer") else "no more often than"
+    return f"is {words} {often} in the rows learned from ({_ratio(kwargs)})"
+
+
+def _ratio(kwargs: _Kwargs) -> str:
+    count = kwargs.get("count", 0)
+    return f"{count:,} of {kwargs['rows']:,}" if count != _FEW else f"few of {kwargs['rows']:,}"
+
+
+def _span(kwargs: _Kwargs) -> str:
+    low, high = (number(kwargs[name]) for name in ("min_value", "max_value"))
+    return f"outside {low} to {high}"
+
+
+def _rule(kwargs: _Kwargs) -> str:
+    words = _RULES[kwargs["rule"]]
+    if kwargs.get("alpha") is None:
+        return words
+    return f"{words}, but in as few rows as before ({_ratio(kwargs)})"
+
+
+def _repeats(kwargs: _Kwargs) -> str:
+    columns = kwargs["column_list"]
+    about = f"in {columns[0]}" if len(columns) == 1 else f"in these {len(columns)} columns"
+    return f"has rows that are equal {about} no more often than the rows learned from"
+
+
+_FEW = 10
+"""Counts from 1 to this one are told as it by `proofmint learn`."""
+
+_FLAGS: dict[str, Callable[[_Kwargs], str]] = {
+    "missing": lambda _: "missing",
+    "zero": lambda _: "zero",
+    "outside": _span,
+    "unlisted": lambda k: f"none of: {listed(k['value_set'])}",
+    "unmatched": lambda k: f"not of the form {k['regex']}",
+    "untrimmed": lambda _: "with spaces at its ends",
+    "empty": lambda _: "empty",
+    "placeholder": lambda _: "a word for a missing value",
+    "not ASCII": lambda _: "with characters beyond ASCII",
+    "damaged": lambda _: "read in a wrong encoding",
+}
+_RULES = {
+    "at most": "the first is no larger than the second",
+    "equal": "both are equal",
+    "sum": "the third is the sum of the first two",
+    "product": "the third is the product of the first two",
+    "determines": "equal values in the first have equal ones in the second",
+    "missing with": "where the first is missing, the second is",
+}
+_MEASURES = {
+    "value": "values",
+    "length": "lengths",
+    "decimals": "numbers of decimals",
+    "hour": "hours",
+    "weekday": "days of the week",
+    "day": "days of the month",
+    "month": "months",
+}
+
 _WORDS: dict[str, Callable[[_Kwargs], str]] = {
+    "expect_column_kind_to_be": lambda k: f"holds values of the kind: {k['kind']}",
+    "expect_column_share_to_be_stable": _learned_share,
+    "expect_column_most_common_share_to_be_stable": lambda k: (
+        f"has no value more often than the commonest one before ({_ratio(k)})"
+    ),
+    "expect_column_distribution_to_be_stable": lambda k: (
+        f"has {_MEASURES[k['of']]} distributed as in the rows learned from"
+        f" ({'KS' if k.get('edges') is not None else 'PSI'})"
+    ),
+    "expect_column_pair_distribution_to_be_stable": lambda _: (
+        "depend on each other as in the rows learned from (PSI)"
+    ),
+    "expect_multicolumn_rule_to_hold": _rule,
+    "expect_table_rows_to_repeat_as_before": _repeats,
     "expect_table_columns_to_match_ordered_list": lambda k: (
         f"has the columns {listed(k['column_list'])}, in this order"
     ),

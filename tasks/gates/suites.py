@@ -6,15 +6,19 @@
                        "meta": {"table": "people"}}, ...]}
 
 `meta.table` is for datasets of several tables; without it an expectation is about the main table.
+`meta.points` names the gates at which it counts, where one suite serves two: the clean suite of
+real data is the synthetic data's too, less what says ["clean"].
 """
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, get_args
 
 from tasks.errors import ParamsError
 from tasks.storage import digest, read_json
+from tasks.workspace import Gate
 
 _ONE_COLUMN = ("column", "column_A", "column_B")
 _ABOUT_NAMES = ("expect_table_column", "expect_column_to_exist")
@@ -30,12 +34,14 @@ class Expected:
         kwargs: its arguments.
         table: the table that it is about; None is the main one.
         words: what people read in place of our own description, if the suite says it.
+        points: the gates at which it counts; None: at all that the suite is for.
     """
 
     type: str
     kwargs: dict[str, Any]
     table: str | None
     words: str | None
+    points: tuple[str, ...] | None = None
 
     @property
     def target(self) -> str:
@@ -70,6 +76,17 @@ class Suite:
     def of_table(self, table: str | None) -> tuple[Expected, ...]:
         """The expectations about one table."""
         return tuple(e for e in self.expectations if e.table == table)
+
+    def at(self, gate: Gate) -> Self:
+        """The suite less what does not count at a gate.
+
+        Raises:
+            ParamsError: nothing is left of it.
+        """
+        kept = tuple(e for e in self.expectations if e.points is None or gate in e.points)
+        if not kept:
+            raise ParamsError(f"suite {self.name!r} expects nothing at the gate {gate!r}")
+        return dataclasses.replace(self, expectations=kept)
 
     @property
     def tables(self) -> list[str | None]:
@@ -107,4 +124,21 @@ def _expected(entry: Any, where: str) -> Expected:
     kwargs, meta = entry.get("kwargs", {}), entry.get("meta") or {}
     if not isinstance(kwargs, dict) or not isinstance(meta, dict):
         raise ParamsError(f"{where}: expected `kwargs` and `meta` to be mappings")
-    return Expected(entry["type"], kwargs, meta.get("table"), entry.get("description"))
+    return Expected(
+        entry["type"],
+        kwargs,
+        meta.get("table"),
+        entry.get("description"),
+        _points(meta.get("points"), where),
+    )
+
+
+def _points(points: Any, where: str) -> tuple[str, ...] | None:
+    if points is None:
+        return None
+    known = get_args(Gate)
+    if not isinstance(points, list) or not points or not set(points) <= set(known):
+        raise ParamsError(
+            f"{where}: expected meta.points to name some of {known}, found {points!r}"
+        )
+    return tuple(points)

@@ -41,7 +41,7 @@ def validate(gate: Gate, at: Layout, params: DatasetParams, *, docs: Path) -> No
         GateRefused: an expectation or a threshold is not met; the message names each.
     """
     at.verdict(gate).unlink(missing_ok=True)
-    suite = load_suite(at.suite(gate))
+    suite = load_suite(at.suite(gate)).at(gate)
     if gate == "release":
         examinations, further = _examine_metrics(suite, at, params)
     else:
