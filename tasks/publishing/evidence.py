@@ -13,6 +13,7 @@ from tasks.errors import DataError
 from tasks.metrics import METRICS_FILE, Family, Result, judged, read_measurements
 from tasks.params import DatasetParams
 from tasks.publishing.disclosure import public_source, public_value, public_verdict
+from tasks.publishing.limits import not_tested
 from tasks.publishing.tables import ReleasedTable
 from tasks.schema import SCHEMA_FILE, DatasetSchema
 from tasks.storage import count_rows, digest, read_json, write_json
@@ -75,44 +76,7 @@ class Evidence:
     @property
     def not_tested(self) -> list[str]:
         """What nobody may conclude from this release, one sentence each."""
-        skipped = [
-            f"{r.measurement.label}: {r.measurement.not_applicable or 'could not be measured'}."
-            for r in self.results
-            if r.measurement.value is None
-        ]
-        measured = " ".join(r.measurement.name for r in self.results)
-        if self.privacy:
-            measured += " epsilon"
-        general = [
-            sentence
-            for words, sentence in _GENERAL_LIMITS.items()
-            if not any(word in measured for word in words)
-        ]
-        return [*skipped, *general]
-
-
-_GENERAL_LIMITS: dict[tuple[str, ...], str] = {
-    ("epsilon",): (
-        "No formal privacy guarantee: the generator was not trained with differential privacy."
-    ),
-    ("membership",): (
-        "Membership inference: whether an attacker can tell that somebody was in the training data"
-        " was not attacked beyond the distances reported here."
-    ),
-    ("attribute_inference", "linkability", "singling"): (
-        "Attribute inference, linkability and singling out, the three risks of the European"
-        " guidance on anonymisation, were not attacked one by one."
-    ),
-    ("subgroup", "fairness", "parity"): (
-        "Small subgroups and fairness: averages over all rows can hide a group that is badly"
-        " represented."
-    ),
-    ("downstream",): (
-        "Uses other than the ones measured here: no rule of the domain was checked beyond the"
-        " expectations of the gates."
-    ),
-}
-"""What is not tested unless a metric whose name holds one of these words was measured."""
+        return not_tested(self.results, self.schema, guarantee=self.privacy is not None)
 
 
 def gather(

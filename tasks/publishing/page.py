@@ -112,7 +112,7 @@ def page_of(evidence: Evidence, release: Path) -> Page:
         results=evidence.results,
         plots=evidence.plots,
         verdict=evidence.verdicts["release"],
-        not_tested=not_tested(evidence.results, guarantee=evidence.privacy is not None),
+        not_tested=evidence.not_tested,
         rows=[sample_rows(release, table) for table in evidence.tables] if tabular else [],
         images=sample_images(release, evidence.tables[0], schema.target),
         gates={str(gate): verdict for gate, verdict in evidence.verdicts.items()},
@@ -163,7 +163,7 @@ def page_of_files(
         results=results,
         plots=plots,
         verdict=verdict,
-        not_tested=not_tested(results, guarantee=None),
+        not_tested=not_tested(results, schema, guarantee=None),
         rows=[sample_of(synthetic, schema.main.name, n_rows["synthetic"])],
     )
 

@@ -49,8 +49,14 @@ def test_the_front_matter_is_what_the_hub_reads(evidence: Evidence) -> None:
 
 
 def test_the_card_shows_each_metric_beside_reference_and_threshold(evidence: Evidence) -> None:
-    row = "| Column shapes, error (%) | 3.41 | 3.02 to 3.9 | 2.87 | lower | ≤ 10 | met |"
+    row = "| fidelity | Column shapes, error (%) | 3.41 | 3.02 to 3.9 | 2.87 | ≤ 10 | met |"
     assert row in card(evidence).splitlines()
+
+
+def test_the_card_leaves_what_does_not_decide_to_the_evidence(evidence: Evidence) -> None:
+    text = card(evidence)
+    assert "Pair trends" not in text
+    assert "All 6 metrics" in text
 
 
 def test_declared_constraints_are_told(evidence: Evidence, release: Path) -> None:
@@ -196,7 +202,7 @@ def test_what_is_absent_is_said_to_be_absent(tmp_path: Path, release: Path) -> N
     page = report(page_of(evidence, release))
     assert "Nothing was measured." in page
     assert "Treat it like the real data." in page
-    assert "Not measured." in card(evidence)
+    assert "No metric was judged." in card(evidence)
     assert croissant(evidence)["rai:dataUseCases"] == []
 
 
