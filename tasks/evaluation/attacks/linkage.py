@@ -46,7 +46,7 @@ N_SPLITS = 4
     ),
     source=(
         "distance-based record linkage, Domingo-Ferrer and Torra 2003,"
-        " doi:10.1023/A:1024666705989, as membership advantage, arXiv:1709.01604"
+        " doi:10.1023/A:1025666923033, as membership advantage, arXiv:1709.01604"
     ),
     threshold=Threshold(at_most_reference_plus=0.1),
 )

@@ -154,7 +154,7 @@ def membership_distance(comparison: Comparison) -> Outcome:
         " the others for members: 0.01 is guessing; it shows the few rows that leak most."
     ),
     source="Carlini et al. 2022, arXiv:2112.03570, with the attack of GAN-Leaks",
-    threshold=Threshold(at_most_reference_plus=0.005),
+    threshold=Threshold(at_most_reference_plus=0.0075),
 )
 def membership_tpr(comparison: Comparison) -> Outcome:
     """An average hides that 2 of 100 rows were copied; the best scores do not."""

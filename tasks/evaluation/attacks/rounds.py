@@ -137,7 +137,7 @@ def advantage(members: np.ndarray, others: np.ndarray) -> tuple[float, Interval]
         others: (N,)
 
     Source: membership advantage, Yeom et al. 2018, definition 4, and attribute advantage,
-    definition 6, arXiv:1709.01604; the interval is Welch's, with Agresti and Caffo 2000,
+    definition 5, arXiv:1709.01604; the interval is Welch's, with Agresti and Caffo 2000,
     doi:10.1080/00031305.2000.10474560.
     """
     # Sums differ in their last digits, which must not be told for a difference.

@@ -41,7 +41,11 @@ MAX_MATCHED = 20_000
     threshold=Threshold(at_most_reference_plus=0.1),
 )
 def singling_out_univariate(comparison: Comparison) -> Outcome:
-    """Values that occur once, and the lowest and highest numbers; see `singling_out.univariate`."""
+    """Values that occur once, and the lowest and highest numbers; see `singling_out.univariate`.
+
+    Predicates are tried on as many training as holdout rows, drawn at random: a full copy of
+    training data that is twice the holdout reads half of what it is.
+    """
     return _singled_out(comparison, "univariate", singling_out.univariate)
 
 
@@ -58,7 +62,10 @@ def singling_out_univariate(comparison: Comparison) -> Outcome:
     threshold=Threshold(at_most_reference_plus=0.1),
 )
 def singling_out_multivariate(comparison: Comparison) -> Outcome:
-    """Descriptions just long enough to fit one synthetic row; see `singling_out.multivariate`."""
+    """Descriptions just long enough to fit one synthetic row; see `singling_out.multivariate`.
+
+    They are tried as those of `singling_out_univariate` are.
+    """
     if len(comparison.numeric) + len(comparison.discrete) < 2:
         raise NotApplicable("needs two columns, found one")
     return _singled_out(comparison, "multivariate", singling_out.multivariate)

@@ -26,10 +26,10 @@ def linked(
         synthetic_pooled: the same rows by the other columns.
         returns: (N // pool * pool,) in [0, 1]; 1 / pool where nothing is told.
 
-    Source: distance-based record linkage, Domingo-Ferrer and Torra 2003,
-    doi:10.1023/A:1024666705989; after Fellegi and Sunter 1969, doi:10.1080/01621459.1969.10501049.
-    Differs: the two files share no columns; what is compared is the other half of the synthetic
-    row that is closest by the first.
+    Source: distance-based record linkage, and that files are linked which share no columns,
+    Domingo-Ferrer and Torra 2003, doi:10.1023/A:1025666923033; record linkage as such, Fellegi and
+    Sunter 1969, doi:10.1080/01621459.1969.10501049.
+    Differs: what links the two files is the synthetic data, not the structure within each.
     """
     _, closest = neighbours(held, synthetic_held)
     expected = synthetic_pooled.take(closest[:, 0])

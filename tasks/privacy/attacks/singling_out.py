@@ -1,10 +1,11 @@
 """Singling out: do the synthetic rows describe exactly one real person?
 
 An attacker who sees the synthetic rows alone states a predicate, a description such as *sex is
-Female and age is 81 to 83*. It singles out if exactly one row of a data set matches. A predicate
-that matches one row in n does so by luck in a third of all data sets of n rows (Cohen and Nissim
-2020, section 2), so that success on the training rows means nothing until it is compared with
-success on as many rows that were never trained on.
+Female and age is 81 to 83*. It singles out if exactly one row of a data set
+matches. A predicate that holds for one person in n does so by luck in a share 1 / e = 37 % of all
+data sets of n rows (Cohen and Nissim 2020, doi:10.1073/pnas.1914598117), so that success on the
+training rows means nothing until it is compared with success on as many rows that were never
+trained on.
 """
 
 from dataclasses import dataclass
