@@ -241,6 +241,12 @@ def _tune(options: argparse.Namespace) -> int:
     )
 
 
+def _learn(options: argparse.Namespace) -> int:
+    from tasks.commands.learn import learn
+
+    return learn(Path.cwd(), options.dataset, force=options.force)
+
+
 def _doctor(_: argparse.Namespace) -> int:
     from tasks.commands.doctor import doctor
 
@@ -326,6 +332,9 @@ def _parser() -> argparse.ArgumentParser:
         help="LOW..HIGH or VALUE,VALUE for a setting of the generator or of train; may be repeated"
         " (default: learning rate, batch size, and what matters most of the generator's)",
     )
+    command = add("learn", _learn, "learn the suites of a dataset's gates from its data, for review")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--force", action="store_true", help="replace suites changed by hand")
     add("releases", _releases, "list the releases of this project")
     command = add("verify", _verify, "check every digest and the signature of a release, offline")
     command.add_argument("release", type=Path, help="a release's folder, e.g. releases/digits")
