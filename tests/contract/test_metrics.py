@@ -23,6 +23,25 @@ DATASETS: dict[str, Callable[[], Split]] = {
     "mnist": mnist,
 }
 
+NEED_MORE = {
+    "autocorrelation_error",
+    "calendar_error",
+    "group_rate_error",
+    "identifiers_reused",
+    "key_duplicates",
+    "membership_tpr",
+    "missing_error",
+    "missing_pattern_error",
+    "opportunity_gap",
+    "orphan_rows",
+    "parity_error",
+    "rare_groups",
+    "rows_per_key_error",
+    "time_gap_error",
+    "time_resolution_error",
+}
+"""Metrics of what not all of these datasets have: dates, keys, missing values, groups, many rows."""
+
 ALL = sorted({*metrics_of("tabular"), *metrics_of("image")})
 
 
@@ -66,6 +85,8 @@ def measured(
 def test_every_value_is_finite_and_has_a_reference(verdicts: Verdicts) -> None:
     for found in (verdicts.fresh, verdicts.copied, verdicts.shuffled):
         for m in found.values():
+            if m.name in NEED_MORE and m.not_applicable:
+                continue
             assert m.not_applicable is None
             assert math.isfinite(value(m))
             assert math.isfinite(reference(m))
