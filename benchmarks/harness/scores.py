@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from harness.measured import measure
 from harness.systems import RUNNERS, SDMETRICS
 from peers import phases
@@ -71,16 +72,15 @@ def columns_of(frames: Frames, discrete: Sequence[str]) -> tuple[list[InMemory],
     where one belongs.
     """
     numeric = [name for name in frames[0].columns if name not in discrete]
-    ends = np.cumsum([len(frame) for frame in frames])[:-1]
-    coded = []
-    for name in discrete:
-        codes, _ = pd.factorize(pd.concat([frame[name] for frame in frames]))
-        coded.append(np.split(codes.astype(np.int32), ends))
+    coded = [_codes([frame[name] for frame in frames]) for name in discrete]
     found = []
     for place, frame in enumerate(frames):
-        empty = np.zeros((len(frame), 0))
-        numbers = np.column_stack([empty, *(_numbers(frame[name]) for name in numeric)])
-        codes = np.column_stack([empty.astype(np.int32), *(pieces[place] for pieces in coded)])
+        numbers = np.empty((len(frame), len(numeric)), order="F")
+        for column, name in enumerate(numeric):
+            numbers[:, column] = _numbers(frame[name])
+        codes = np.empty((len(frame), len(discrete)), np.int32, order="F")
+        for column, pieces in enumerate(coded):
+            codes[:, column] = pieces[place]
         found.append(InMemory(Rows(numbers, codes, np.zeros(len(frame), np.uint64))))
     return found, (len(numeric), len(discrete))
 
@@ -88,8 +88,10 @@ def columns_of(frames: Frames, discrete: Sequence[str]) -> tuple[list[InMemory],
 def report(real: pd.DataFrame, other: pd.DataFrame, discrete: Sequence[str]) -> dict[str, float]:
     """Shape and trend errors, with the work of making arrays; NaN where there are none."""
     (ours, theirs), n_columns = columns_of([real, other], discrete)
+    numeric = (values for name, values in real.items() if name not in discrete)
+    dates = [i for i, v in enumerate(numeric) if pd.api.types.is_datetime64_any_dtype(v)]
     shapes = shape_errors(ours, theirs, n_columns)
-    trends = trend_errors(ours, theirs, n_columns)
+    trends = trend_errors(ours, theirs, n_columns, dates=dates)
     return {
         name: float("nan") if np.isnan(errors).all() else float(np.nanmean(errors))
         for name, errors in (("shape_error", shapes), ("trend_error", trends))
@@ -146,6 +148,14 @@ def dcr(train_half: Path, other_half: Path, synthetic: Path, discrete: Sequence[
     frames = [phases.read(path, list(discrete)) for path in (train_half, other_half, synthetic)]
     with compared(frames, discrete, None) as halves:
         return dcr_share(halves).value
+
+
+def _codes(columns: Sequence[pd.Series]) -> list[np.ndarray]:
+    """Shape: (N,) int32 each, the same code for the same value; -1 where missing."""
+    chunks = [chunk for values in columns for chunk in pa.chunked_array([pa.array(values)]).chunks]
+    encoded = pa.chunked_array(chunks).dictionary_encode().combine_chunks()
+    codes = pc.fill_null(encoded.indices, -1).to_numpy()
+    return np.split(codes, np.cumsum([len(values) for values in columns])[:-1])
 
 
 def _numbers(values: pd.Series) -> np.ndarray:

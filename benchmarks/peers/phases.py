@@ -9,6 +9,7 @@ and leaves the times of both phases in FACTS.json. Standard library and pandas o
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -50,6 +51,44 @@ def read(path: Path, discrete: list[str]) -> "pd.DataFrame":
     return pd.read_csv(
         path, dtype=dict.fromkeys(discrete, str), keep_default_na=False, na_values=empty_is_missing
     )
+
+
+def jobs(
+    report: "Callable[[pd.DataFrame, pd.DataFrame, dict[str, str]], dict[str, float]]",
+) -> None:
+    """Do what JOBS.json lists and write to FOUND.json what it gave and took.
+
+    A job names two CSV files, the kinds of their columns and how often to repeat the report; an
+    empty cell is a missing value. Found are the errors, null where there are none, and the
+    processor seconds of each repeat.
+    """
+    found = []
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        real, other = (read_kinds(Path(job[name]), job["kinds"]) for name in ("real", "other"))
+        seconds = []
+        for _ in range(job["repeats"]):
+            began = time.process_time()
+            errors = report(real, other, job["kinds"])
+            seconds.append(time.process_time() - began)
+        errors = {name: None if math.isnan(error) else error for name, error in errors.items()}
+        found.append({**errors, "cpu_seconds": seconds})
+    Path(sys.argv[2]).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def read_kinds(path: Path, kinds: dict[str, str]) -> "pd.DataFrame":
+    """A table whose columns are numerical, categorical, boolean or datetime."""
+    import pandas as pd
+
+    texts = {name: str for name, kind in kinds.items() if kind != "numerical"}
+    rows = pd.read_csv(
+        path, dtype=texts, keep_default_na=False, na_values=[""], float_precision="round_trip"
+    )
+    for name, kind in kinds.items():
+        if kind == "datetime":
+            rows[name] = pd.to_datetime(rows[name])
+        elif kind == "boolean":
+            rows[name] = rows[name].astype(object).map({"True": True, "False": False})
+    return rows[list(kinds)]
 
 
 def write_facts(

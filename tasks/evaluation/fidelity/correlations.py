@@ -65,29 +65,32 @@ def _sums(side: Side, scale: np.ndarray, block: slice) -> np.ndarray:
     width = block.stop - block.start
     sums = np.zeros((len(side.groups.sizes), 6, width, n_columns))
     for group, numbers in side.numbers():
-        y = (numbers - scale[:, 0]) / scale[:, 1]
+        # Columns in one piece: operations on rows of few columns are slow.
+        y = np.array(numbers.T, order="C")
+        y -= scale[:, :1]
+        y /= scale[:, 1:2]
         absent = np.isnan(y)
         if not absent.any():
             _add_complete(sums[group], y, block)
             continue
         y[absent] = 0.0
         is_there = (~absent).astype(np.float64)
-        x, has_x = y[:, block], is_there[:, block]
+        x, has_x = y[block], is_there[block]
         products = ((has_x, is_there), (x, is_there), (has_x, y), (x**2, is_there))
         for place, (left, right) in enumerate((*products, (has_x, y**2), (x, y))):
-            sums[group, place] += left.T @ right
+            sums[group, place] += left @ right.T
     return sums
 
 
 def _add_complete(sums: np.ndarray, y: np.ndarray, block: slice) -> None:
-    """Add rows without missing values, of which one product of matrices says everything."""
-    of_one, of_two = y.sum(axis=0), np.einsum("nc,nc->c", y, y)
-    sums[0] += len(y)
+    """Add rows (C, rows) without missing values, of which one product says everything."""
+    of_one, of_two = y.sum(axis=1), np.einsum("cn,cn->c", y, y)
+    sums[0] += y.shape[1]
     sums[1] += of_one[block, None]
     sums[2] += of_one
     sums[3] += of_two[block, None]
     sums[4] += of_two
-    sums[5] += y[:, block].T @ y
+    sums[5] += y[block] @ y.T
 
 
 def _pearson(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -51,11 +51,11 @@ class InMemory:
 
     def number(self, place: int) -> np.ndarray:
         """Shape: (N,) float64, NaN where missing."""
-        return self.rows.numbers[:, place]
+        return np.ascontiguousarray(self.rows.numbers[:, place])
 
     def code(self, place: int) -> np.ndarray:
         """Shape: (N,) int32, MISSING where missing."""
-        return self.rows.codes[:, place]
+        return np.ascontiguousarray(self.rows.codes[:, place])
 
     def batches(self) -> Iterator[Rows]:
         """All rows at once."""

@@ -4,7 +4,8 @@ Source: the property *Column Pair Trends* of the quality report of SDMetrics 0.3
 (docs.sdv.dev/sdmetrics), all pairs included (both its thresholds 0) and all rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.coding import Bins, Store
-from tasks.evaluation.fidelity.contingency import TwoWay
+from tasks.evaluation.fidelity.contingency import Compared, TwoWay
 from tasks.evaluation.fidelity.correlations import correlations
 from tasks.evaluation.fidelity.jackknife import Side, Source, whole
 from tasks.evaluation.fidelity.sides import outcome_of, sides
@@ -45,7 +46,7 @@ def trend_error(comparison: Comparison) -> Outcome:
     `real_association_threshold` 0; interval by `jackknife.interval`.
 
     Differs: takes all rows, where SDMetrics draws 50,000 for two-way tables of more, unless its
-    `num_rows_subsample` is None. Dates are compared as seconds in float64. As there, pairs of
+    `num_rows_subsample` is None. As there, pairs of
     numbers are left out where a correlation is undefined in either table or exactly 0 in the real
     one, and so are numbers beside categories where their range is too narrow for bins.
     """
@@ -79,7 +80,11 @@ def trend_error_real_bins(comparison: Comparison) -> Outcome:
 
 
 def trend_errors(
-    real: Source, other: Source, n_columns: tuple[int, int], bins: Bins = "own"
+    real: Source,
+    other: Source,
+    n_columns: tuple[int, int],
+    bins: Bins = "own",
+    dates: Collection[int] = (),
 ) -> np.ndarray:
     """The error of each pair of columns in percent; NaN on the diagonal and where undefined.
 
@@ -88,11 +93,13 @@ def trend_errors(
         other: rows with the same columns.
         n_columns: how many numbers and how many codes there are.
         bins: of numbers.
+        dates: which of the numbers are seconds since 1970.
 
     Shape:
         returns: (columns, columns) float64, symmetric, numbers before codes.
     """
-    found = measure_pairs(whole(real), [whole(other)], n_columns, (bins,), strengths=False)
+    sides = whole(real), [whole(other)]
+    found = measure_pairs(*sides, n_columns, (bins,), dates, strengths=False)
     return found.tallies[bins][0].matrix
 
 
@@ -108,12 +115,17 @@ class Tally:
         self.matrix = np.full((n_columns, n_columns), np.nan)
         self._total, self._n_pairs = np.zeros(n_subsets), np.zeros(n_subsets)
 
-    def add(self, first: np.ndarray | int, second: np.ndarray | int, errors: np.ndarray) -> None:
-        """Errors (R,) of a pair, or (R, pairs) of several, by subset of groups."""
+    def add(self, first: int, second: int, errors: np.ndarray) -> None:
+        """Errors (R,) of a pair by subset of groups, none of them NaN."""
         self.matrix[first, second] = self.matrix[second, first] = errors[0]
-        by_pair = errors.reshape(len(errors), -1)
-        self._total += np.nansum(by_pair, axis=1)
-        self._n_pairs += (~np.isnan(by_pair)).sum(axis=1)
+        self._total += errors
+        self._n_pairs += 1
+
+    def add_pairs(self, first: np.ndarray, second: np.ndarray, errors: np.ndarray) -> None:
+        """Errors (R, pairs) of several, NaN where undefined."""
+        self.matrix[first, second] = self.matrix[second, first] = errors[0]
+        self._total += np.nansum(errors, axis=1)
+        self._n_pairs += (~np.isnan(errors)).sum(axis=1)
 
     @property
     def scores(self) -> np.ndarray:
@@ -138,15 +150,9 @@ class Pairs:
         }
         self.strengths = [np.full((n_columns, n_columns), np.nan) for _ in range(len(others) + 1)]
 
-    def add(
-        self,
-        first: int,
-        second: int,
-        bins: Sequence[Bins],
-        distances: Sequence[np.ndarray],
-        strengths: Sequence[float],
-    ) -> None:
-        """What `TwoWay.compare` found, which holds for these bins."""
+    def add(self, compared: Compared, bins: Sequence[Bins]) -> None:
+        """What holds for a pair with these bins."""
+        first, second, distances, strengths = compared
         for name in bins:
             for tally, distance in zip(self.tallies[name], distances, strict=True):
                 tally.add(first, second, 100 * distance)
@@ -159,21 +165,23 @@ def measure_pairs(
     others: Sequence[Side],
     n_columns: tuple[int, int],
     bins: Sequence[Bins],
+    dates: Collection[int] = (),
     *,
     strengths: bool,
 ) -> Pairs:
     """All pairs of columns in one go: every column is read and coded once."""
     found = Pairs(others, sum(n_columns), bins)
     _numbers_with_numbers((real, *others), n_columns[0], found)
-    _with_categories((real, *others), n_columns, found, strengths=strengths)
+    _with_categories((real, *others), n_columns, dates, found, strengths=strengths)
     return found
 
 
 def _measured(comparison: Comparison) -> Pairs:
     def measure() -> Pairs:
         n_columns = (len(comparison.numeric), len(comparison.discrete))
-        real = whole(comparison.every["train"])
-        return measure_pairs(real, sides(comparison), n_columns, ("own", "real"), strengths=True)
+        dates = [i for i, c in enumerate(comparison.numeric) if c.meaning == "datetime"]
+        real, others = whole(comparison.every["train"]), sides(comparison)
+        return measure_pairs(real, others, n_columns, ("own", "real"), dates, strengths=True)
 
     return comparison.once("column pairs", measure)
 
@@ -201,25 +209,32 @@ def _numbers_with_numbers(every: Sequence[Side], n_numbers: int, found: Pairs) -
                 errors = 50 * np.abs(one - np.where(known == 0, np.nan, known))
             else:
                 errors = 50 * np.abs(np.nan_to_num(one, nan=0.0) - known)
-            tally.add(*pairs, errors)
+            tally.add_pairs(*pairs, errors)
 
 
 def _with_categories(
-    every: Sequence[Side], n_columns: tuple[int, int], found: Pairs, *, strengths: bool
+    every: Sequence[Side],
+    n_columns: tuple[int, int],
+    dates: Collection[int],
+    found: Pairs,
+    *,
+    strengths: bool,
 ) -> None:
     """Pairs of a category with anything, by two-way tables."""
-    store = Store()
     n_numbers, n_codes = n_columns
-    wanted = tuple(found.tallies)
-    codes = [store.categories(every, place) for place in range(n_codes)]
-    for number in range(n_numbers if codes else 0):
-        for bins, coded in store.numbers(every, number, wanted).items():
-            tables = TwoWay(coded, [side.groups for side in every])
-            for place, second in enumerate(codes):
-                compared = tables.compare(second, strengths=strengths and bins == "real")
-                found.add(number, n_numbers + place, (bins,), *compared)
-    for first, coded in enumerate(codes):
-        tables = TwoWay(coded, [side.groups for side in every])
-        for place in range(first + 1, n_codes):
-            compared = tables.compare(codes[place], strengths=strengths)
-            found.add(n_numbers + first, n_numbers + place, wanted, *compared)
+    store, groups = Store(every), [side.groups for side in every]
+    categories = list(
+        store.joined(store.categories(place, n_numbers + place) for place in range(n_codes))
+    )
+    for bins in found.tallies if categories else ():
+        coded = (store.numbers(place, bins, are_dates=place in dates) for place in range(n_numbers))
+        for first in store.joined(one for one in coded if one is not None):
+            tables = TwoWay(first, groups, strengths=strengths and bins == "real")
+            for second in categories:
+                for compared in tables.beside(second):
+                    found.add(compared, (bins,))
+    for place, first in enumerate(categories):
+        tables = TwoWay(first, groups, strengths=strengths)
+        every_pair = chain(tables.within(), *map(tables.beside, categories[place + 1 :]))
+        for compared in every_pair:
+            found.add(compared, tuple(found.tallies))

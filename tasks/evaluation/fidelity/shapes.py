@@ -172,9 +172,11 @@ def _total_variation(real: np.ndarray, codes: np.ndarray, groups: Groups) -> np.
         returns: (R,) float64.
     """
     size = int(max(real.max(initial=0), codes.max(initial=0))) + 1
-    known = np.bincount(real[real >= 0], minlength=size)
-    pieces = np.split(codes, groups.starts[1:-1])
-    counts = groups.subsets @ np.array([np.bincount(p[p >= 0], minlength=size) for p in pieces])
+    known, *pieces = (
+        np.bincount(piece + 1, minlength=size + 1)[1:]
+        for piece in (real, *np.split(codes, groups.starts[1:-1]))
+    )
+    counts = groups.subsets @ np.array(pieces)
     if not known.any():
         return np.full(len(counts), np.nan)
     padded = known + _NEW * ((known == 0) & (counts > 0))

@@ -95,16 +95,20 @@ def distances(
     groups = [side.groups for side in sides]
     total = [np.zeros(len(one.subsets)) for one in groups[1:]]
     for first, second, third in wanted:
-        rows, columns = coded[first], coded[second]
-        cells = [
-            row * np.uint16(columns.width) + column
-            for row, column in zip(rows.codes, columns.codes, strict=True)
-        ]
-        tables = TwoWay(Coded(cells, rows.width * columns.width), groups)
-        found, _ = tables.compare(coded[third], strengths=False)
-        for one, distance in zip(total, found, strict=True):
-            one += 100 * distance / len(wanted)
+        two = _together(coded[first], coded[second])
+        for compared in TwoWay(two, groups, strengths=False).beside(coded[third]):
+            for one, distance in zip(total, compared.distances, strict=True):
+                one += 100 * distance / len(wanted)
     return total
+
+
+def _together(first: Coded, second: Coded) -> Coded:
+    """Two columns as one, whose codes stand for pairs of theirs."""
+    codes = [
+        one * np.uint16(second.width) + other
+        for one, other in zip(first.codes, second.codes, strict=True)
+    ]
+    return Coded(first.places, (first.width * second.width,), codes)
 
 
 def _number(sides: Sequence[Side], place: int) -> Coded:
@@ -122,7 +126,7 @@ def _number(sides: Sequence[Side], place: int) -> Coded:
         np.where(np.isnan(one), missing, level).astype(np.uint16)
         for one, level in zip(values, levels, strict=True)
     ]
-    return Coded(codes, missing + 1)
+    return Coded((place,), (missing + 1,), codes)
 
 
 def _category(sides: Sequence[Side], place: int) -> Coded:
@@ -136,4 +140,4 @@ def _category(sides: Sequence[Side], place: int) -> Coded:
         levels[category] = level
     # The code of a missing value is -1: the last place.
     levels[-1] = N_LEVELS + 1
-    return Coded([levels[one] for one in codes], N_LEVELS + 2)
+    return Coded((place,), (N_LEVELS + 2,), [levels[one] for one in codes])

@@ -82,6 +82,19 @@ def test_large_two_way_tables_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
         np.testing.assert_allclose(sparse, expected)
 
 
+@pytest.mark.parametrize("min_dense", [2**14, 100, 0])
+def test_columns_counted_together_give_the_same(
+    min_dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, other = mixed(3000, 0), mixed(2000, 1)
+    with monkeypatch.context() as alone:
+        alone.setattr(coding, "MAX_JOINT_WIDTH", 1)
+        expected = errors(real, other)
+    monkeypatch.setattr(contingency, "MIN_DENSE_CELLS", min_dense)
+    monkeypatch.setattr(contingency, "ROWS_OF_CELL", np.inf)
+    np.testing.assert_allclose(errors(real, other), expected)
+
+
 def test_little_memory_and_few_rows_at_a_time_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,6 +125,12 @@ def test_a_constant_too_large_to_have_bins_around_it() -> None:
     real, other = columns([[1e18] * 3], [[0, 0, 1]]), columns([[1e18, 1e18, 5]], [[0, 0, 1]])
     assert np.isnan(errors(real, other)[0, 1])  # as SDMetrics
     assert errors(real, other, "real")[0, 1] == pytest.approx(100 / 3)
+
+
+def test_a_date_without_variation_has_no_bins_as_in_sdmetrics() -> None:
+    real, other = columns([[1.6e9] * 3], [[0, 0, 1]]), columns([[1.6e9, 0, 5]], [[0, 0, 1]])
+    assert errors(real, other)[0, 1] == pytest.approx(100)
+    assert np.isnan(trend_errors(real, other, (1, 1), dates=[0])[0, 1])
 
 
 def test_a_missing_number_shares_the_last_bin_only_in_the_bins_of_sdmetrics() -> None:
