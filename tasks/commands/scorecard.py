@@ -7,7 +7,7 @@ from tasks.commands.three_files import Part
 from tasks.metrics import Result, unproved
 from tasks.schema import DatasetSchema
 
-_HEAD = ("", "metric", "value", "95 % interval", "real data", "allowed", "")
+_HEAD = ("", "value", "95 % interval", "real data", "allowed", "met")
 
 
 def verdict(results: Sequence[Result]) -> dict[str, Any]:
@@ -46,10 +46,10 @@ def reasons(results: Sequence[Result]) -> list[str]:
             reached = (
                 "there is no real data to compare with"
                 if m.reference is None
-                else f"fresh real data reaches {_number(m.reference)}"
+                else f"fresh real data reaches {m.reference:.6g}"
             )
             told.append(
-                f"{m.name} ({m.label}): found {_number(m.value)}, allowed {_allowed(r)}, {reached}"
+                f"{m.name} ({m.label}): found {_precise(m.value)}, allowed {_allowed(r)}, {reached}"
             )
     for family in unproved(results):
         told.append(f"{family}: found no metric that decides and applies to this data")
@@ -78,7 +78,7 @@ def table(
         "",
         f"{word}: {met} of {len(deciding)} thresholds met",
         "",
-        *_aligned([_HEAD, *_rows(deciding)]),
+        *_lines(deciding),
     ]
     lines += [f"not proved: {family}" for family in unproved(results)]
     if skipped:
@@ -89,49 +89,56 @@ def table(
     return "\n".join([*lines, "", f"{informing} more metrics inform without deciding."])
 
 
-def _rows(deciding: Sequence[Result]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    family = ""
-    for r in deciding:
-        m = r.measurement
-        ends = "" if m.interval is None else " to ".join(map(_number, m.interval))
-        rows.append(
-            (
-                m.family if m.family != family else "",
-                m.name,
-                _number(m.value),
-                ends,
-                _number(m.reference),
-                _allowed(r),
-                "met" if r.passed else "NOT MET",
-            )
-        )
-        family = m.family
-    return rows
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width; numbers to the right."""
+def _lines(deciding: Sequence[Result]) -> list[str]:
+    """A line for each metric under its family, no wider than a narrow terminal."""
+    rows = [_HEAD, *map(_cells, deciding)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(width) if place in (0, 1, 5, 6) else cell.rjust(width)
+            cell.ljust(width) if place in (0, 4) else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        )
         for row in rows
     ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+    told = [lines[0], "-" * len(lines[0])]
+    family = ""
+    for result, line in zip(deciding, lines[1:], strict=True):
+        if result.measurement.family != family:
+            family = result.measurement.family
+            told.append(family)
+        told.append(line)
+    return told
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    m = result.measurement
+    lowest, highest = result.bounds
+    bounds = [] if lowest is None else [f">= {_number(lowest)}"]
+    bounds += [] if highest is None else [f"<= {_number(highest)}"]
+    return (
+        f"  {m.name}",
+        _number(m.value),
+        "" if m.interval is None else " to ".join(map(_number, m.interval)),
+        _number(m.reference),
+        ", ".join(bounds),
+        "yes" if result.passed else "NO",
+    )
 
 
 def _allowed(result: Result) -> str:
     lowest, highest = result.bounds
-    parts = [] if lowest is None else [f"at least {_number(lowest)}"]
-    parts += [] if highest is None else [f"at most {_number(highest)}"]
+    parts = [] if lowest is None else [f"at least {_precise(lowest)}"]
+    parts += [] if highest is None else [f"at most {_precise(highest)}"]
     return " and ".join(parts)
 
 
+def _precise(value: float | None) -> str:
+    """So many digits that a value never looks like the bound that it misses."""
+    return "-" if value is None else f"{value:.6g}"
+
+
 def _number(value: float | None) -> str:
-    """Three significant digits, plain characters only: terminals differ."""
+    """Three significant digits and four decimals at most; plain characters, as terminals differ."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 4) + 0.0:.3g}"
