@@ -87,7 +87,7 @@ def evaluate(
             (draft / REPORT_FILE).write_text(page, encoding="utf-8")
     print(scorecard.table(title, stored.n_rows, stored.schema, results, verdict))
     print(f"\n{out / REPORT_FILE}: the same in pictures, for a browser")
-    print(f"{out / METRICS_FILE}, {out / PLOTS_FILE}: all numbers")
+    print(f"{out / METRICS_FILE}, {out / PLOTS_FILE}: all numbers", flush=True)
     if gate and not verdict["passed"]:
         reasons = scorecard.reasons(results)
         raise GateRefused("\n".join([f"{synthetic} is refused:", *(f"  {r}" for r in reasons)]))
