@@ -100,7 +100,9 @@ def _learn_suite(
         (None if name == schema.main.name else name, found.expectations)
         for name, found in learned.items()
     ]
-    if _write(path, suite_text(path.stem, tables), at.root, force=force):
+    if _write(
+        path, suite_text(path.stem, tables, is_shared=point == "clean"), at.root, force=force
+    ):
         for name, found in learned.items():
             _show(name, found.expectations, found.given_up)
 

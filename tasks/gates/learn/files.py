@@ -17,15 +17,18 @@ NOTES = (
 )
 
 
-def suite_text(name: str, tables: Sequence[tuple[str | None, Sequence[Expected]]]) -> str:
+def suite_text(
+    name: str, tables: Sequence[tuple[str | None, Sequence[Expected]]], *, is_shared: bool
+) -> str:
     """The text of a suite: the same for equal expectations.
 
     Args:
         name: of the suite and its file.
         tables: name and expectations of each table; None is the main one.
+        is_shared: whether it is the suite of synthetic data too, and says what is not asked of it.
     """
     lines = [
-        json.dumps(_entry(e, table), ensure_ascii=False, allow_nan=False)
+        json.dumps(_entry(e, table, is_shared=is_shared), ensure_ascii=False, allow_nan=False)
         for table, expectations in tables
         for e in expectations
     ]
@@ -95,9 +98,9 @@ def write_text(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
-def _entry(expected: Expected, table: str | None) -> dict[str, Any]:
+def _entry(expected: Expected, table: str | None, *, is_shared: bool) -> dict[str, Any]:
     meta: dict[str, Any] = {} if table is None else {"table": table}
-    if expected.points is not None:
+    if expected.points is not None and is_shared:
         meta["points"] = list(expected.points)
     entry = {"type": expected.type, "kwargs": expected.kwargs}
     return {**entry, "meta": meta} if meta else entry
