@@ -50,7 +50,9 @@ class Inputs:
         return Inputs(self.values[index], self.n_categorical)
 
 
-def fit(inputs: Inputs, target: np.ndarray, task: Task, n_classes: int = 2) -> lgb.Booster:
+def fit(
+    inputs: Inputs, target: np.ndarray, task: Task, n_classes: int = 2, rounds: int = _ROUNDS
+) -> lgb.Booster:
     """Train on rows whose target is a number, or a code from 0 for a class."""
     n_rows, n_columns = inputs.values.shape
     leaf_rows = max(1, min(_LEAF_ROWS, n_rows // 20))
@@ -59,7 +61,7 @@ def fit(inputs: Inputs, target: np.ndarray, task: Task, n_classes: int = 2) -> l
         settings["num_class"] = n_classes
     categorical = list(range(n_columns - inputs.n_categorical, n_columns))
     data = lgb.Dataset(inputs.values, target, categorical_feature=categorical, params=settings)
-    return lgb.train(settings, data, num_boost_round=_ROUNDS)
+    return lgb.train(settings, data, num_boost_round=rounds)
 
 
 def predict(model: lgb.Booster, inputs: Inputs) -> np.ndarray:

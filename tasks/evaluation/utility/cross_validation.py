@@ -27,6 +27,9 @@ N_FOLDS = 5
 MAX_ROWS = 10_000
 """Rows of each set that are cross-validated at most."""
 
+MAX_WORK = 400_000
+"""The same in rows x columns, but a tenth of `MAX_ROWS` in any case."""
+
 MIN_INPUTS = 3
 """Columns whose order by importance says anything."""
 
@@ -136,7 +139,8 @@ def _validated(comparison: Comparison, origin: Origin) -> Validated:
 def _validate(comparison: Comparison, origin: Origin) -> Validated:
     problem = problem_of(comparison)
     sets = {"train": problem.real, "holdout": problem.test, "synthetic": _of_real_classes(problem)}
-    n_rows = min(MAX_ROWS, *map(len, sets.values()))
+    most = max(MAX_ROWS // 10, min(MAX_ROWS, MAX_WORK // len(problem.inputs)))
+    n_rows = min(most, *map(len, sets.values()))
     if n_rows < MIN_ROWS:
         raise NotApplicable(
             f"needs {MIN_ROWS} rows of each set with a value in the target {problem.target!r},"

@@ -28,6 +28,10 @@ Predict = Callable[[Labelled], np.ndarray]
 Learn = Callable[[Problem, Labelled], Predict]
 """The second has a class from 0 without gaps, or a number, as its target."""
 
+_MIN_ROUNDS, _MAX_ROUNDS = 10, 100
+_BOOSTING_WORK = 30_000
+"""Rounds x columns x trees of a round; more is learned in fewer rounds, but 10 at least."""
+
 _LINEAR_WORK = 10_000_000
 """Rows x columns x classes that a linear model learns from at most."""
 
@@ -89,11 +93,12 @@ def _inputs(rows: Labelled) -> Inputs:
 
 def booster(problem: Problem, known: Labelled) -> lgb.Booster:
     """Boosted trees of rows with a class from 0 without gaps, or a number, as their target."""
-    if problem.n_classes is None:
-        return boosting.fit(_inputs(known), known.target, "regression")
-    n_classes = int(known.target.max()) + 1
-    task: boosting.Task = "binary" if n_classes == 2 else "multiclass"
-    return boosting.fit(_inputs(known), known.target, task, n_classes)
+    n_classes = 1 if problem.n_classes is None else int(known.target.max()) + 1
+    tasks: dict[int, boosting.Task] = {1: "regression", 2: "binary"}
+    task = tasks.get(n_classes, "multiclass")
+    n_trees = n_classes if n_classes > 2 else 1
+    rounds = max(_MIN_ROUNDS, min(_MAX_ROUNDS, _BOOSTING_WORK // (len(problem.inputs) * n_trees)))
+    return boosting.fit(_inputs(known), known.target, task, n_classes, rounds)
 
 
 def predict_boosted(model: lgb.Booster, rows: Labelled) -> np.ndarray:

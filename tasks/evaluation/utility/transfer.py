@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks.evaluation.base import Outcome, metric
+from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
 from tasks.evaluation.utility.models import (
@@ -19,9 +19,17 @@ from tasks.evaluation.utility.models import (
     Family,
     predictor,
 )
-from tasks.evaluation.utility.problem import Labelled, Problem, problem_of
-from tasks.evaluation.utility.scores import percentiles, point, redraws
+from tasks.evaluation.utility.problem import MIN_ROWS, Labelled, Problem, problem_of
+from tasks.evaluation.utility.scores import LOWEST, percentiles, point, redraws
 from tasks.params import Threshold
+
+N_HALVES = 12
+
+MAX_HALVED = 2_000
+"""Rows that a model learned from whose halves are tried at most."""
+
+MAX_HALVED_WORK = 150_000
+"""The same in rows x columns x classes."""
 
 Lesson = Literal["real", "synthetic", "both"]
 """What a model learned from."""
@@ -33,7 +41,8 @@ class Scored:
 
     Attributes:
         value: over all rows.
-        interval: 95 %, by redrawing the holdout rows. All models are scored on the same redraws.
+        interval: 95 %, were the holdout rows drawn again, on redraws that all models share; of
+            small data also were the rows that it learned from drawn again.
     """
 
     value: float
@@ -140,10 +149,40 @@ def scored(comparison: Comparison, family: Family, lesson: Lesson) -> Scored:
         problem = problem_of(comparison)
         found = prediction(comparison, family, lesson)
         value = point(problem.score, problem.test.target, found)
+        if not np.isfinite(value):
+            raise NotApplicable(f"the target {problem.target!r} hardly varies in the holdout")
         drawn = problem.score(problem.test.target, found, holdout_redraws(comparison))
-        return Scored(value, percentiles(value, drawn))
+        rng = comparison.rng(f"utility/{family.name}/{lesson}/halves")
+        drawn = drawn + np.resize(_deviations(family, problem, lesson, rng), len(drawn))
+        return Scored(value, percentiles(value, np.clip(drawn, LOWEST, 1.0)))
 
     return comparison.once(f"utility/{family.name}/{lesson}/score", score)
+
+
+def _deviations(
+    family: Family, problem: Problem, lesson: Lesson, rng: np.random.Generator
+) -> np.ndarray:
+    """How the score of a model of few rows varies with the rows that it learned from.
+
+    Models of random halves of the rows vary around each other as models of all rows would, were
+    these drawn again. Many rows make it vary little, and cost much.
+
+    Shape:
+        returns: (N_HALVES,) around 0; of many rows (1,), which is 0.
+
+    Source: half-sample replication, McCarthy 1969, doi:10.2307/1402116.
+    """
+    known = _known(problem, lesson)
+    work = len(known) * len(problem.inputs) * (problem.n_classes or 1)
+    if not MIN_ROWS <= len(known) <= MAX_HALVED or work > MAX_HALVED_WORK:
+        return np.zeros(1)
+    scores = []
+    for _ in range(N_HALVES):
+        half = known.take(np.sort(rng.choice(len(known), len(known) // 2, replace=False)))
+        found = predictor(family, problem, half)(problem.test)
+        scores.append(point(problem.score, problem.test.target, found))
+    deviations = np.array(scores) - np.mean(scores)
+    return np.asarray(deviations * np.sqrt(N_HALVES / (N_HALVES - 1)))
 
 
 def _known(problem: Problem, lesson: Lesson) -> Labelled:
