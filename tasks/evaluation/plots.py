@@ -96,7 +96,7 @@ def _histogram(values: list[np.ndarray], *, dates: bool) -> dict[str, Any]:
 
     Bins of fewer than `MIN_ROWS` real rows are drawn empty.
     """
-    edges = nice_edges(values[0])
+    edges = nice_edges(values[0], bins_for(len(values[0])))
     counts = [np.bincount(_bin(one, edges), minlength=len(edges) - 1) for one in values]
     for real_count in counts[:2]:
         real_count[real_count < MIN_ROWS] = 0
@@ -130,7 +130,16 @@ def _bin(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.searchsorted(edges, present, "right") - 1, 0, len(edges) - 2))
 
 
-def nice_edges(real: np.ndarray) -> np.ndarray:
+def bins_for(n_rows: int, dimensions: int = 1) -> int:
+    """Bins of each axis: more would hold too few rows to be drawn.
+
+    Source: the Rice rule, 2 n^(1/3) of one axis; for more the exponent 1 / (2 + d) of Scott 1992,
+    Multivariate Density Estimation, doi:10.1002/9780470316849, section 3.4.
+    """
+    return int(min(_N_BINS, np.ceil(2 * n_rows ** (1 / (2 + dimensions)))))
+
+
+def nice_edges(real: np.ndarray, n_bins: int = _N_BINS) -> np.ndarray:
     """Round edges of equal width over all but the outermost 2 % of the real values.
 
     Neither the extremes of the real values nor any exact quantile can be read from them.
@@ -139,7 +148,7 @@ def nice_edges(real: np.ndarray) -> np.ndarray:
     if len(present) == 0:
         return np.array([0.0, 1.0])
     low, high = np.quantile(present, _QUANTILES)
-    width = (high - low) / _N_BINS
+    width = (high - low) / n_bins
     if width <= 0 or not np.isfinite(width):
         width = max(abs(low), 1.0) / 10
     magnitude = 10.0 ** np.floor(np.log10(width))

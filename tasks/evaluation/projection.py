@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.plots import MIN_ROWS, nice_edges
+from tasks.evaluation.plots import MIN_ROWS, bins_for, nice_edges
 from tasks.privacy.distances import embedded
 
 MAX_ROWS = 20_000
@@ -35,7 +35,8 @@ def projection(comparison: Comparison) -> dict[str, Any]:
     places = [np.zeros((len(one), 2)) for one in vectors]
     for place, one in zip(places, vectors, strict=True):
         place[:, : len(chosen)] = (one - centre) @ axes
-    edges = [nice_edges(places[0][:, axis] + 1e-9) for axis in range(2)]
+    n_bins = bins_for(len(train), dimensions=2)
+    edges = [nice_edges(places[0][:, axis] + 1e-9, n_bins) for axis in range(2)]
     counts = [_counts(place, edges) for place in places]
     counts[0][counts[0] < MIN_ROWS] = 0
     parts = np.zeros(2)

@@ -191,7 +191,7 @@ def _strongest(results: Sequence[Result]) -> str:
     attacks = [r for r in results if r.measurement.decisive] or results
     telling = [r for r in attacks if _stands_out(r)]
     worst = max(attacks, key=_severity)
-    limit = bounds_in_words(worst).split(" (")[0]
+    limit = bounds_in_words(worst).split(" (")[0].replace(" ", "\N{NO-BREAK SPACE}")
     found = _beside(worst) + (f", required {limit}" if limit else "")
     if len(attacks) == 1:
         return f"{found}."

@@ -89,8 +89,9 @@ def projection(page: Page) -> dict[str, Any] | None:
         return None
     real, synthetic = found["real"], found["synthetic"]
     highest = max((share for row in (*real, *synthetic) for share in row if share), default=0.0)
+    # Where real rows are too few to be drawn, nobody can say whether synthetic ones are more.
     difference = [
-        [(b or 0.0) - (a or 0.0) for a, b in zip(*both, strict=True)]
+        [(b or 0.0) - a if a else 0.0 for a, b in zip(*both, strict=True)]
         for both in zip(real, synthetic, strict=True)
     ]
     largest = max((abs(share) for row in difference for share in row), default=0.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.evaluation.plots import column_plots, matrix, nice_edges, pair_plots, worst
+from tasks.evaluation.plots import bins_for, column_plots, matrix, nice_edges, pair_plots, worst
 from tests.comparisons import compare, schema_of
 
 
@@ -113,3 +113,11 @@ def test_wide_tables_are_drawn_by_their_worst_columns(tmp_path: Path) -> None:
 def test_worst_are_in_their_order() -> None:
     assert worst(np.array([1, np.nan, 3, 2]), 2) == [2, 3]
     assert worst(np.array([np.nan, 1.0]), 5) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "dimensions", "expected"),
+    [(1, 1, 2), (1000, 1, 20), (10**6, 1, 24), (81, 2, 6), (10**6, 2, 24)],
+)
+def test_few_rows_have_few_bins(n_rows: int, dimensions: int, expected: int) -> None:
+    assert bins_for(n_rows, dimensions) == expected
