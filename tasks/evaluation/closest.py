@@ -13,7 +13,7 @@ from tasks.privacy.distances import Gower, Points, euclidean, neighbours
 MAX_QUERIES = 10_000
 """Synthetic rows whose closest records are looked for at most, and as many real ones."""
 
-MAX_DISTANCES = 10_000_000_000
+MAX_DISTANCES = 8_000_000_000
 """Distances that are looked at; with more real rows there are fewer queries."""
 
 MIN_ROWS = 20
