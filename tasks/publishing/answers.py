@@ -99,6 +99,8 @@ def reasons(page: Page) -> list[Reason]:
 def _reason(result: Result) -> Reason:
     m = result.measurement
     found = number(m.value)
+    if any(bound is not None and number(bound) == found for bound in result.bounds):
+        found = f"{m.value:.6g}"
     if m.value is None:
         found = f"no value: {m.not_applicable or 'it could not be measured'}"
     elif m.interval:
@@ -145,6 +147,8 @@ def _for_what(page: Page) -> Answer:
     verdicts = [r.passed for r in results if r.passed is not None]
     # Without a threshold nobody has said how good is good enough.
     good = all(verdicts) if verdicts else None
+    if good and not page.passed:
+        good = None  # no praise for what may not be used
     best = _best_model(page.plots.get("utility") or {})
     details = best or "; ".join(_beside(r) for r in _judging_first(results)[:2]) + "."
     short = f"Not for models of “{target}”" if good is False else f"Models of “{target}”"

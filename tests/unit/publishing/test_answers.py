@@ -88,6 +88,18 @@ def test_a_refusal_says_what_was_found_allowed_and_possible() -> None:
     assert "fresh real data reaches 2" in text
 
 
+def test_what_just_misses_its_limit_does_not_seem_to_meet_it() -> None:
+    close = result("rare_groups", "diversity", 0.9996, 1, Threshold(at_least=1), goal="higher")
+    (reason,) = reasons(page(close, passed=False))
+    assert (reason.found, reason.allowed) == ("0.9996", "≥ 1")
+
+
+def test_what_is_refused_is_not_praised_for_its_models() -> None:
+    score = result("utility", "utility", 0.9, 0.9, Threshold(at_least=0.5), goal="higher")
+    _, second, _ = answers(page(score, SHAPES, passed=False))
+    assert second.good is None
+
+
 def test_a_family_that_nothing_proved_is_a_reason() -> None:
     check = {
         "type": "threshold",
