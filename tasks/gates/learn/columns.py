@@ -45,6 +45,9 @@ REPEATED = 0.2
 _DENSE = 20
 """Numbers per row that identifiers may span if they count up."""
 
+HUGE = 1e150
+"""Numbers from here on, infinity among them, have no ranges: their differences overflow."""
+
 _DAY = 86_400
 
 
@@ -161,9 +164,9 @@ def _most_common(known: pd.Series, name: str) -> Expected:
 
 def _numbers(known: pd.Series, name: str, kind: str) -> list[Expected]:
     found = measured(known, "value")
-    found = found[np.isfinite(found)]
-    if len(found) < _FEWEST:
-        return []
+    if not (np.abs(found) < HUGE).all():
+        # Ranges and edges of such numbers cannot be computed.
+        return [_share(known, name, "zero", fewer=True), _most_common(known, name)]
     if found.min() == found.max():
         return _listed(known, name, listed_values(known)[:1])
     bounds = learn_bounds(found)

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from tasks.gates.learn.columns import (
+    HUGE,
     MARGIN,
     chance,
     is_coded,
@@ -95,7 +96,7 @@ def _number_cells(known: pd.Series) -> dict[str, Any] | None:
     if known.nunique() <= _LISTED and (listed := listed_values(known)):
         return {"of": "value", "value_set": sorted(listed)}
     found = measured(known, "value")
-    return _edges("value", found[np.isfinite(found)])
+    return _edges("value", found) if (np.abs(found) < HUGE).all() else None
 
 
 def _edges(of: str, found: np.ndarray) -> dict[str, Any] | None:

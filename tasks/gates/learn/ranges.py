@@ -11,7 +11,7 @@ _TAIL = 0.1
 _TAIL_ROWS = 10
 """Share, and least number, of rows that tell how a tail falls."""
 
-_LIGHT, _HEAVY = 0.1, 0.4
+_LIGHT, _HEAVY = 0.15, 0.4
 """Shapes of tails: up to the first like a normal one, from the second on like a power law."""
 
 _EVIDENCE = 20
@@ -37,8 +37,8 @@ def learn_bounds(values: np.ndarray) -> Bounds:
     """Bounds of a column of numbers.
 
     The outer bound is five times as far beyond the extreme as the extreme is from the middle, and
-    more where the tail is heavier than exponential: it is for units and signs, not for drift. It is zero where rows come close to zero in numbers
-    and none is below.
+    more where the tail is heavier than exponential: it is for units and signs, not for drift. It
+    is zero where rows come close to zero in numbers and none is below.
 
     Args:
         values: (N,) finite, N > 1, not all equal.
@@ -80,7 +80,7 @@ def is_floor(values: np.ndarray) -> bool:
 def tail_shape(values: np.ndarray) -> float:
     """How heavy the upper tail may be: 0 exponential, above it heavier.
 
-    It is the estimate and one standard error more, so that few rows promise nothing.
+    It is the estimate and two standard errors more, so that few rows promise nothing.
 
     Source:
         J. Hosking and J. Wallis, Parameter and quantile estimation for the generalized Pareto
@@ -95,11 +95,11 @@ def tail_shape(values: np.ndarray) -> float:
     variance = float(excess.var())
     if variance == 0:
         return 0.0
-    return 0.5 * (1 - float(excess.mean()) ** 2 / variance) + 1 / math.sqrt(n_tail)
+    return 0.5 * (1 - float(excess.mean()) ** 2 / variance) + 2 / math.sqrt(n_tail)
 
 
 def _far(values: np.ndarray) -> float:
-    """A bound above all of the values that a hundred times as many would keep to."""
+    """A bound above all of the values that ten times as many would keep to."""
     top, middle = float(values.max()), float(np.median(values))
     is_positive = float(values.min()) >= 0
     if middle == 0 and top > 0 and is_positive:
@@ -108,6 +108,5 @@ def _far(values: np.ndarray) -> float:
     factor = 5.0 if shape <= _LIGHT else 10.0 if shape <= _HEAVY else 50.0
     far = top + factor * (top - middle)
     if is_positive and middle > 0 and shape > _LIGHT:
-        ratio = top / middle
-        far = max(far, top * ratio ** (1 if shape <= _HEAVY else 2))
+        far = max(far, top * (top / middle) ** 2)
     return float(far)
