@@ -112,8 +112,8 @@ def opportunity_gap(comparison: Comparison) -> Outcome:
             gaps[lesson].append(gap(rates(hits, total)))
     if not gaps["real"]:
         raise NotApplicable(
-            f"needs a column with two groups of {MIN_POSITIVES} holdout rows with"
-            f" {happening.label!r}, found none"
+            f"needs a column with two groups of {MIN_POSITIVES} holdout rows with the outcome in"
+            f" {comparison.target!r} that groups are compared by, found none"
         )
     value, reference = (100 * np.mean(gaps[lesson], axis=0) for lesson in ("synthetic", "real"))
     return Outcome(float(value[0]), float(reference[0]), _spread(value), _spread(reference))

@@ -19,7 +19,7 @@ from tasks.evaluation.utility.models import (
     Family,
     predictor,
 )
-from tasks.evaluation.utility.problem import MIN_ROWS, Labelled, Problem, problem_of
+from tasks.evaluation.utility.problem import Labelled, Problem, problem_of
 from tasks.evaluation.utility.scores import LOWEST, percentiles, point, redraws
 from tasks.params import Threshold
 
@@ -152,37 +152,41 @@ def scored(comparison: Comparison, family: Family, lesson: Lesson) -> Scored:
         if not np.isfinite(value):
             raise NotApplicable(f"the target {problem.target!r} hardly varies in the holdout")
         drawn = problem.score(problem.test.target, found, holdout_redraws(comparison))
-        rng = comparison.rng(f"utility/{family.name}/{lesson}/halves")
-        drawn = drawn + np.resize(_deviations(family, problem, lesson, rng), len(drawn))
+        drawn = drawn + np.resize(_deviations(comparison, family), len(drawn))
         return Scored(value, percentiles(value, np.clip(drawn, LOWEST, 1.0)))
 
     return comparison.once(f"utility/{family.name}/{lesson}/score", score)
 
 
-def _deviations(
-    family: Family, problem: Problem, lesson: Lesson, rng: np.random.Generator
-) -> np.ndarray:
-    """How the score of a model of few rows varies with the rows that it learned from.
+def _deviations(comparison: Comparison, family: Family) -> np.ndarray:
+    """How the score of a model of few real rows varies with the rows that it learned from.
 
     Models of random halves of the rows vary around each other as models of all rows would, were
-    these drawn again. Many rows make it vary little, and cost much.
+    these drawn again. Many rows make it vary little, and cost much. The intervals of all models use
+    this: one of synthetic rows that varies more gets no allowance for it.
 
     Shape:
         returns: (N_HALVES,) around 0; of many rows (1,), which is 0.
 
     Source: half-sample replication, McCarthy 1969, doi:10.2307/1402116.
     """
-    known = _known(problem, lesson)
+    problem = problem_of(comparison)
+    known = problem.real
     work = len(known) * len(problem.inputs) * (problem.n_classes or 1)
-    if not MIN_ROWS <= len(known) <= MAX_HALVED or work > MAX_HALVED_WORK:
+    if len(known) > MAX_HALVED or work > MAX_HALVED_WORK:
         return np.zeros(1)
-    scores = []
-    for _ in range(N_HALVES):
-        half = known.take(np.sort(rng.choice(len(known), len(known) // 2, replace=False)))
-        found = predictor(family, problem, half)(problem.test)
-        scores.append(point(problem.score, problem.test.target, found))
-    deviations = np.array(scores) - np.mean(scores)
-    return np.asarray(deviations * np.sqrt(N_HALVES / (N_HALVES - 1)))
+
+    def deviate() -> np.ndarray:
+        rng = comparison.rng(f"utility halves {family.name}")
+        scores = []
+        for _ in range(N_HALVES):
+            half = known.take(np.sort(rng.choice(len(known), len(known) // 2, replace=False)))
+            found = predictor(family, problem, half)(problem.test)
+            scores.append(point(problem.score, problem.test.target, found))
+        deviations = np.array(scores) - np.mean(scores)
+        return np.asarray(deviations * np.sqrt(N_HALVES / (N_HALVES - 1)))
+
+    return comparison.once(f"utility/{family.name}/deviations", deviate)
 
 
 def _known(problem: Problem, lesson: Lesson) -> Labelled:

@@ -8,11 +8,17 @@ import pyarrow as pa
 import pytest
 
 from tasks.evaluation.base import Metric, NotApplicable, measure
+from tasks.evaluation.intervals import Interval
 from tasks.evaluation.utility.cross_validation import (
     importance_agreement,
     utility_cross_validated,
 )
+from tasks.evaluation.utility.models import BOOSTING
+from tasks.evaluation.utility.problem import problem_of
+from tasks.evaluation.utility.scores import percentiles
 from tasks.evaluation.utility.transfer import (
+    holdout_redraws,
+    prediction,
     utility,
     utility_augmented,
     utility_linear,
@@ -194,6 +200,30 @@ def test_shuffled_columns_are_refused_and_fresh_rows_are_not(tmp_path: Path) -> 
             data = compare(tmp_path / name / target, schema, train, table(200, 1), made)
             [result] = judged(measure([utility], data)[0], {})
             assert result.passed is passes
+
+
+def test_the_interval_of_small_data_also_says_what_other_training_rows_would_do(
+    tmp_path: Path,
+) -> None:
+    def rows(n: int, seed: int) -> pa.Table:
+        x, noise = np.random.default_rng(seed).normal(size=(2, n))
+        return pa.table({"x": x, "y": x + 2 * noise})
+
+    def width(interval: Interval | None) -> float:
+        assert interval is not None
+        return interval[1] - interval[0]
+
+    schema = schema_of(rows(2, 0), target="y")
+    for n, is_wider in ((60, True), (3000, False)):
+        data = compare(tmp_path / str(n), schema, rows(n, 0), rows(300, 1), rows(n, 2))
+        found, score = utility(data), problem_of(data).score
+        target, of_real = problem_of(data).test.target, prediction(data, BOOSTING, "real")
+        drawn = score(target, of_real, holdout_redraws(data))
+        by_holdout = width(percentiles(found.reference or 0.0, drawn))
+        if is_wider:
+            assert width(found.reference_interval) > 1.1 * by_holdout
+        else:
+            assert width(found.reference_interval) == by_holdout
 
 
 def test_extreme_numbers_missing_values_and_ids_among_the_columns(tmp_path: Path) -> None:
