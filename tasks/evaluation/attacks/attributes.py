@@ -58,7 +58,7 @@ def attribute_inference(comparison: Comparison) -> Outcome:
     """
     if len(comparison.numeric) + len(comparison.discrete) < 2:
         raise NotApplicable("needs two columns, one to know and one to guess; found one")
-    found = rounds(comparison, MAX_PERSONS, "attribute_inference")
+    found = rounds(comparison, MAX_PERSONS, MAX_PERSONS, "attribute_inference")
     secrets = _secrets(comparison)
     if not secrets:
         raise NotApplicable("every column has one value only, so that nothing is secret")

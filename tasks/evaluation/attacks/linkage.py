@@ -60,7 +60,7 @@ def linkability(comparison: Comparison) -> Outcome:
         raise NotApplicable("needs two columns, one on either side; found one")
     rng = comparison.rng("linkability")
     released = comparison.synthetic.sample(MAX_SYNTHETIC, rng)
-    found = rounds(comparison, MAX_PERSONS, "linkability")
+    found = rounds(comparison, MAX_PERSONS, MAX_PERSONS, "linkability")
     pool = min(POOL, *(len(rows) for one in found for rows in (one.members, one.others)))
     splits = [rng.permutation(n_columns) < n_columns // 2 for _ in range(N_SPLITS)]
     found = [one.trimmed(pool) for one in found]

@@ -1,8 +1,9 @@
 """Membership inference: can an attacker tell training rows from rows that were never seen?
 
-The attacker has all synthetic rows in memory and half of the holdout; members and non-members are
-at most MAX_PERSONS each. The reference is the same attack on the same persons with fresh real rows
-in place of the synthetic ones, which know nothing of anybody: expected at chance.
+The attacker has all synthetic rows in memory and half of the holdout; the persons are at most
+MAX_MEMBERS members and MAX_OTHERS non-members. The reference is the same attack on the same persons
+with fresh real rows in place of the synthetic ones, which know nothing of anybody: expected at
+chance.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from tasks.params import Threshold
 from tasks.privacy.attacks import membership
 from tasks.privacy.distances import nearest
 
-MAX_PERSONS = 10_000
-"""Members, and non-members, that are attacked at most."""
+MAX_MEMBERS = 10_000
+"""Members that are attacked at most."""
+
+MAX_OTHERS = 16_000
+"""Non-members at most: they are more, because so few of them place the threshold."""
 
 MAX_LEARNED = 10_000
 """Rows of a side that the classifier learns from at most."""
@@ -213,7 +217,7 @@ def _by_distance(comparison: Comparison) -> dict[Attack, Attacked]:
     place = space(comparison)
     synthetic = place(comparison.synthetic)
     scored: dict[tuple[Attack, bool], list[Scores]] = {}
-    found = rounds(comparison, MAX_PERSONS, "membership")
+    found = rounds(comparison, MAX_MEMBERS, MAX_OTHERS, "membership")
     # One search for all persons: preparing very many synthetic rows for it takes a while.
     close = nearest(place(joined([one.persons for one in found])), synthetic, _N_CLOSEST)
     parts = np.split(close, np.cumsum([len(one.persons) for one in found])[:-1])
@@ -241,7 +245,7 @@ def _by_distance(comparison: Comparison) -> dict[Attack, Attacked]:
 def _by_classifier(comparison: Comparison) -> Attacked:
     rng = comparison.rng("membership classifier")
     found: dict[bool, list[Scores]] = {True: [], False: []}
-    for one in rounds(comparison, MAX_PERSONS, "membership"):
+    for one in rounds(comparison, MAX_MEMBERS, MAX_OTHERS, "membership"):
         fresh, rest = halves(one.known)
         synthetic = comparison.synthetic.sample(MAX_LEARNED, rng)
         found[True].append(_told_apart(one, synthetic, one.known.sample(MAX_LEARNED, rng)))

@@ -52,12 +52,13 @@ Attack = Callable[[Rows, Rows], np.ndarray]
 """Takes persons and released rows, and gives its success, a row a person."""
 
 
-def rounds(comparison: Comparison, n_members: int, purpose: str) -> list[Round]:
+def rounds(comparison: Comparison, n_members: int, n_others: int, purpose: str) -> list[Round]:
     """Two rounds of random training and holdout rows.
 
     Args:
         comparison: the rows.
-        n_members: of both rounds together at most, and so many non-members.
+        n_members: of both rounds together at most.
+        n_others: non-members, in the same way.
         purpose: of the randomness.
 
     Raises:
@@ -76,7 +77,7 @@ def rounds(comparison: Comparison, n_members: int, purpose: str) -> list[Round]:
     order = rng.permutation(len(comparison.holdout))
     middle = len(order) // 2
     parts = order[:middle], order[middle:]
-    first, second = (comparison.holdout.take(part[: n_members // 2]) for part in parts)
+    first, second = (comparison.holdout.take(part[: n_others // 2]) for part in parts)
     also_first, also_second = (comparison.holdout.take(part[:MAX_KNOWN]) for part in parts)
     own = halves(members)
     return [Round(own[0], first, also_second), Round(own[1], second, also_first)]

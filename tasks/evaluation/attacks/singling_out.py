@@ -77,7 +77,7 @@ def _singled_out(
     build: Callable[[Table, int, np.random.Generator], list[Predicate]],
 ) -> Outcome:
     rng = comparison.rng(f"singling out {name}")
-    [first, _] = rounds(comparison, 2 * MAX_MATCHED, f"singling out {name}")
+    [first, _] = rounds(comparison, 1, 2 * MAX_MATCHED, f"singling out {name}")
     train, holdout = comparison.train, comparison.holdout
     n_rows = min(len(train), len(holdout), MAX_MATCHED)
     predicates = build(_table(comparison.synthetic), MAX_PREDICATES, rng)

@@ -267,8 +267,8 @@ def test_odd_tables_give_numbers_or_reasons(
 
 def test_rounds_share_the_people(tmp_path: Path) -> None:
     data = attacked(tmp_path, honest, 200)
-    first, second = rounds(data, 60, "test")
-    assert [len(first.members), len(first.others), len(first.known)] == [30, 30, 50]
+    first, second = rounds(data, 60, 40, "test")
+    assert [len(first.members), len(first.others), len(first.known)] == [30, 20, 50]
     assert not set(first.members.identities) & set(second.members.identities)
     assert set(first.others.identities) <= set(second.known.identities)
     assert not set(first.others.identities) & set(first.known.identities)
