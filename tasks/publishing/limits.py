@@ -56,11 +56,10 @@ def not_tested(
         schema: of the data.
         guarantee: whether the generator was trained with differential privacy; null: unknown.
     """
-    skipped = [
-        f"{r.measurement.label}: {r.measurement.not_applicable or 'could not be measured'}."
-        for r in results
-        if r.measurement.value is None
-    ]
+    skipped: dict[str, list[str]] = {}
+    for m in (r.measurement for r in results):
+        if m.value is None:
+            skipped.setdefault(m.not_applicable or "could not be measured", []).append(m.label)
     formal: list[str] = []
     if not guarantee:
         formal = [_UNKNOWN_GUARANTEE if guarantee is None else _NO_GUARANTEE]
@@ -70,7 +69,8 @@ def not_tested(
         for words, sentence in _UNLESS_MEASURED.items()
         if not any(word in measured for word in words)
     ]
-    return [*skipped, *formal, *absent, *_left_out(schema), *_ALWAYS]
+    not_applicable = [f"{'; '.join(labels)}: {why}." for why, labels in skipped.items()]
+    return [*not_applicable, *formal, *absent, *_left_out(schema), *_ALWAYS]
 
 
 def _left_out(schema: DatasetSchema) -> list[str]:
