@@ -72,7 +72,8 @@ def measured(values: pd.Series, of: Of) -> np.ndarray:
             known = known.dt.tz_convert("UTC").dt.tz_localize(None)
         if of == "value":
             return known.to_numpy().astype("datetime64[s]")
-        return np.asarray(getattr(known.dt, of), dtype=np.float64)
+        part = "day_of_week" if of == "weekday" else of
+        return np.asarray(getattr(known.dt, part), dtype=np.float64)
     if pd.api.types.is_numeric_dtype(known.dtype) and not pd.api.types.is_bool_dtype(known.dtype):
         numbers = known.to_numpy(dtype=np.float64)
         return _decimals(numbers) if of == "decimals" else numbers
