@@ -157,7 +157,11 @@ def _for_what(page: Page) -> Answer:
 
 def _best_model(utility: Mapping[str, Any]) -> str:
     """How the model that learns most from real rows does when it learns from synthetic ones."""
-    models = utility.get("models") or []
+    models = [
+        model
+        for model in utility.get("models") or []
+        if model.get("real") is not None and model.get("synthetic") is not None
+    ]
     if not models:
         return ""
     best = max(models, key=lambda model: model["real"])

@@ -250,3 +250,40 @@ def test_files_have_no_gates_no_licence_and_no_command() -> None:
     assert "table: the first 2 of 120 synthetic rows" in text
     for absent in ('id="gates"', 'id="verify"', "Licence:", 'id="generator"', "learned from <b>"):
         assert absent not in text
+
+
+@pytest.mark.parametrize(
+    "plots",
+    [
+        {"columns": [{"name": "ill", "error": None, "categories": [], "real": []}]},
+        {"columns": [{"name": "age", "error": None, "edges": [0, 1], "real": [0.0]}]},
+        {"columns": [{"name": "age", "error": 1e9, "edges": [-1e300, 1e300], "real": [1.0]}]},
+        {
+            "pairs": {
+                "columns": ["age", "ill"],
+                "real": [[None, None]] * 2,
+                "synthetic": [[None, None]] * 2,
+                "error": [[None, None]] * 2,
+            }
+        },
+        {"projection": {"real": [[0.0]], "synthetic": [[0.0]], "axes": ["component 1 (0 %)"]}},
+        {
+            "utility": {
+                "score": "R2",
+                "target": "ill",
+                "models": [
+                    {"model": "a", "real": None, "synthetic": -3.0},
+                    {"model": "b", "real": 0.2, "synthetic": None},
+                ],
+            }
+        },
+        {"membership": [{"attack": "a", "auc": 0.5, "fpr": [], "tpr": []}]},
+        {"attributes": [{"column": "ill", "training": None, "holdout": None, "baseline": 0.0}]},
+        {"rare_groups": [{"group": "ill = yes", "real": 0.0, "synthetic": 0.0}]},
+        {"dcr": {"edges": [0.0, 0.0], "to_train": [0], "to_holdout": [0]}},
+        {"giveaways": [{"column": "age", "importance": 0.0}]},
+    ],
+)
+def test_next_to_nothing_is_drawn_without_complaint(plots: dict[str, Any]) -> None:
+    utility = result("utility", "utility", 0.5, 0.6, Threshold(at_least=0.1), goal="higher")
+    assert "<svg" in report(page(utility, plots=plots))
