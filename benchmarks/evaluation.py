@@ -238,6 +238,8 @@ def _adult(folder: Path) -> None:
 def _made_up(folder: Path, n_rows: int, n_columns: int) -> None:
     """Training rows, a fifth of them as holdout, and as many other rows as if synthetic."""
     schema = made_up.schema_of(n_columns)
+    target = schema.main.columns_of("boolean")[0].name
+    schema = schema.model_copy(update={"target": target})
     n_holdout = int(n_rows * _HOLDOUT_SHARE)
     batches = _by_thousand(made_up.rows_of(schema, 2 * n_rows + n_holdout))
     for place, n in (("split/train", n_rows), ("split/holdout", n_holdout), ("synthetic", n_rows)):

@@ -66,7 +66,7 @@ def shape_error(comparison: Comparison) -> Outcome:
         " worst, 0 to 100: one spoiled column among many, or a group left out."
     ),
     source="SDMetrics 0.32, Column Shapes: the column with the lowest score; 100 x (1 - score)",
-    threshold=Threshold(at_most_reference_plus=10.0),
+    threshold=Threshold(at_most_reference_plus=3.0),
 )
 def worst_shape_error(comparison: Comparison) -> Outcome:
     """The largest of the distances that `shape_error` is the mean of."""

@@ -36,7 +36,7 @@ N_LEVELS = 8
         " it sees what columns have in common beyond pairs, missing values included."
     ),
     source="after SDNist's k-marginal score (doi:10.6028/NIST.TN.2151), k = 3; arXiv:2201.12677",
-    threshold=Threshold(at_most_reference_plus=10.0),
+    threshold=Threshold(at_most_reference_plus=5.0),
 )
 def three_way_error(comparison: Comparison) -> Outcome:
     """Total variation distance of three-way tables, mean over triples of columns.
