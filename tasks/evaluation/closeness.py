@@ -15,7 +15,7 @@ from tasks.privacy.leaks import Assignment, by_labels, by_ratio, by_share, by_sm
 DCR_QUERIES = 5_000
 """Rows whose distance to the closest record is shown, of each set."""
 
-DCR_REFERENCES = 50_000
+DCR_REFERENCES = 30_000
 """Rows among which it is looked for at most."""
 
 NEAR_QUANTILE = 0.05

@@ -8,12 +8,13 @@ import numpy as np
 
 from tasks.evaluation.base import NotApplicable
 from tasks.evaluation.comparison import Comparison, Rows
-from tasks.privacy.distances import Gower, Points, euclidean, neighbours
+from tasks.privacy.distances import neighbours
+from tasks.privacy.points import Gower, Points, euclidean
 
 MAX_QUERIES = 10_000
 """Synthetic rows whose closest records are looked for at most, and as many real ones."""
 
-MAX_DISTANCES = 8_000_000_000
+MAX_DISTANCES = 6_000_000_000
 """Distances that are looked at; with more real rows there are fewer queries."""
 
 MIN_ROWS = 20

@@ -11,7 +11,8 @@ from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.projection import projection
 from tasks.params import Threshold
-from tasks.privacy.distances import Points, nearest, pairwise, to_centre
+from tasks.privacy.distances import nearest, pairwise
+from tasks.privacy.points import Points, to_centre
 
 MAX_ROWS = 5_000
 """Rows of each set at most."""

@@ -16,7 +16,7 @@ from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison, Part
 from tasks.evaluation.plots import ABSENT
 from tasks.params import Threshold
-from tasks.privacy.distances import embedded
+from tasks.privacy.points import embedded
 
 SMALLEST, LARGEST = 0.005, 0.1
 """Shares of the training rows between which a group is small."""

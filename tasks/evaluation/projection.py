@@ -7,7 +7,7 @@ import numpy as np
 from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.plots import MIN_ROWS, bins_for, nice_edges
-from tasks.privacy.distances import embedded
+from tasks.privacy.points import embedded
 
 MAX_ROWS = 20_000
 """Rows of each set that are drawn at most."""

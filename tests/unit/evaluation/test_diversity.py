@@ -17,7 +17,8 @@ from tasks.evaluation.diversity import (
     integrated,
 )
 from tasks.evaluation.groups import cluster_coverage, rare_groups
-from tasks.privacy.distances import euclidean, gower, nearest, pairwise, to_centre
+from tasks.privacy.distances import euclidean, gower, nearest, pairwise
+from tasks.privacy.points import to_centre
 from tests.comparisons import compare, images, schema_of
 
 ALL = (
