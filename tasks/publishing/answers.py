@@ -166,9 +166,9 @@ def _best_model(utility: Mapping[str, Any]) -> str:
         return ""
     best = max(models, key=lambda model: model["real"])
     return (
-        f"On real rows that it never saw, a model ({best['model']}) learned from this data reaches"
-        f" {utility.get('score', 'a score')} {number(best['synthetic'])}; learned from the real"
-        f" data, {number(best['real'])}."
+        f"Judged by real rows that it never saw, the best model ({best['model']}) reaches"
+        f" {utility.get('score', 'a score')} {number(best['synthetic'])} when it learns from this"
+        f" data, {number(best['real'])} when it learns from the real data."
     )
 
 

@@ -140,8 +140,8 @@ def test_the_best_model_is_told_beside_its_twin() -> None:
     score = result("utility", "utility", 0.91, 0.95, Threshold(at_least=0.9), goal="higher")
     _, second, _ = answers(page(score, plots=plots))
     assert (second.short, second.good) == ("Models of “ill”", True)
-    assert "(boosted trees) learned from this data reaches AUC 0.91;" in second.details
-    assert second.details.endswith("learned from the real data, 0.95.")
+    assert "(boosted trees) reaches AUC 0.91 when it learns from this data" in second.details
+    assert second.details.endswith("0.95 when it learns from the real data.")
     bad = result("utility", "utility", 0.6, 0.95, Threshold(at_least=0.9), goal="higher")
     _, second, _ = answers(page(bad))
     assert (second.short, second.good) == ("Not for models of “ill”", False)
