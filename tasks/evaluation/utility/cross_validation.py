@@ -97,7 +97,7 @@ def importance_agreement(comparison: Comparison) -> Outcome:
     Each fold's models lack a fifth of the rows, so they are the replicates of a delete-a-group
     jackknife for the interval (Kott 2001, Journal of Official Statistics 17(4)).
     """
-    n_inputs = len(problem_of(comparison).inputs)
+    n_inputs = problem_of(comparison).n_inputs
     if n_inputs < MIN_INPUTS:
         raise NotApplicable(
             f"needs {MIN_INPUTS} columns beside the target to put in an order, found {n_inputs}"
@@ -139,7 +139,7 @@ def _validated(comparison: Comparison, origin: Origin) -> Validated:
 def _validate(comparison: Comparison, origin: Origin) -> Validated:
     problem = problem_of(comparison)
     sets = {"train": problem.real, "holdout": problem.test, "synthetic": _of_real_classes(problem)}
-    most = max(MAX_ROWS // 10, min(MAX_ROWS, MAX_WORK // len(problem.inputs)))
+    most = max(MAX_ROWS // 10, min(MAX_ROWS, MAX_WORK // problem.n_inputs))
     n_rows = min(most, *map(len, sets.values()))
     if n_rows < MIN_ROWS:
         raise NotApplicable(
@@ -167,7 +167,7 @@ def out_of_fold(problem: Problem, rows: Labelled) -> tuple[np.ndarray, np.ndarra
     """
     n_outputs = () if problem.n_classes is None else (problem.n_classes,)
     prediction = np.zeros((len(rows), *n_outputs))
-    gains = np.zeros((N_FOLDS, len(problem.inputs)))
+    gains = np.zeros((N_FOLDS, problem.n_inputs))
     fold_of_row = np.arange(len(rows)) % N_FOLDS
     for fold in range(N_FOLDS):
 

@@ -97,7 +97,7 @@ def booster(problem: Problem, known: Labelled) -> lgb.Booster:
     tasks: dict[int, boosting.Task] = {1: "regression", 2: "binary"}
     task = tasks.get(n_classes, "multiclass")
     n_trees = n_classes if n_classes > 2 else 1
-    rounds = max(_MIN_ROUNDS, min(_MAX_ROUNDS, _BOOSTING_WORK // (len(problem.inputs) * n_trees)))
+    rounds = max(_MIN_ROUNDS, min(_MAX_ROUNDS, _BOOSTING_WORK // (problem.n_inputs * n_trees)))
     return boosting.fit(_inputs(known), known.target, task, n_classes, rounds)
 
 
@@ -130,7 +130,7 @@ def _linear(problem: Problem, known: Labelled) -> Predict:
 def _forest(problem: Problem, known: Labelled) -> Predict:
     """Random forest, Breiman 2001, doi:10.1023/A:1010933404324."""
     design = Design.of(problem.real)
-    known = _spread(known, int(_FOREST_WORK / np.sqrt(len(problem.inputs))))
+    known = _spread(known, int(_FOREST_WORK / np.sqrt(problem.n_inputs)))
     settings = {
         "n_estimators": _N_TREES,
         "min_samples_leaf": max(1, min(_LEAF_ROWS, len(known) // 100)),

@@ -74,7 +74,6 @@ class Problem:
     Attributes:
         target: the column.
         kind: of the dataset.
-        inputs: names of the other columns: numbers, then codes.
         classes: codes of the target that real rows have, in order; None where it is a number.
         real: training rows, in the number that a model learns from.
         synthetic: as many synthetic rows; empty where they lack the target that real rows have.
@@ -84,7 +83,6 @@ class Problem:
 
     target: str
     kind: str
-    inputs: tuple[str, ...]
     classes: np.ndarray | None
     real: Labelled
     synthetic: Labelled
@@ -95,6 +93,11 @@ class Problem:
     def n_classes(self) -> int | None:
         """None where the target is a number."""
         return None if self.classes is None else len(self.classes)
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that the target is predicted from."""
+        return int(self.real.numbers.shape[1] + self.real.codes.shape[1])
 
     @property
     def score(self) -> Score:
@@ -149,11 +152,9 @@ def _problem(comparison: Comparison) -> Problem:
         Labelled(one.numbers, own, target)
         for one, own, target in zip(sets, codes, targets, strict=True)
     )
-    names = [column.name for column in (*comparison.numeric, *comparison.discrete)]
     return Problem(
         target=comparison.target,
         kind=comparison.kind,
-        inputs=tuple(name for name in names if name != comparison.target),
         classes=classes,
         real=known,
         synthetic=synthetic,

@@ -63,7 +63,10 @@ def class_auc(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -
         weights: (B, N).
         returns: (B,).
 
-    Source: one class against the rest, Hand and Till 2001, doi:10.1023/A:1010920819831.
+    Source: one class against the rest, Fawcett 2006, doi:10.1016/j.patrec.2005.10.010, section 9.2.
+
+    **Differs**: classes weigh alike, not by their frequency, so that a rare one that was never made
+    is noticed.
     """
     of_class = [
         weighted_auc(target == one, prediction[:, one], weights) for one in np.unique(target)

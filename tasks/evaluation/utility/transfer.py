@@ -42,7 +42,9 @@ class Scored:
     Attributes:
         value: over all rows.
         interval: 95 %, were the holdout rows drawn again, on redraws that all models share; of
-            small data also were the rows that it learned from drawn again.
+            small data also were the rows that it learned from drawn again. Two models err alike
+            on the same rows, so their difference is more certain than the two intervals say: a
+            gate that takes them as independent is generous.
     """
 
     value: float
@@ -108,7 +110,7 @@ def utility_trees(comparison: Comparison) -> Outcome:
         " the holdout; the reference learned from the real rows alone. Higher than the reference:"
         " the synthetic rows add something."
     ),
-    source="augmentation: Esteban et al. 2017, arXiv:1706.02633, section 5; LightGBM",
+    source="Antoniou, Storkey and Edwards 2017, arXiv:1711.04340; LightGBM",
 )
 def utility_augmented(comparison: Comparison) -> Outcome:
     """Value and reference learn from the same real rows."""
@@ -172,7 +174,7 @@ def _deviations(comparison: Comparison, family: Family) -> np.ndarray:
     """
     problem = problem_of(comparison)
     known = problem.real
-    work = len(known) * len(problem.inputs) * (problem.n_classes or 1)
+    work = len(known) * problem.n_inputs * (problem.n_classes or 1)
     if len(known) > MAX_HALVED or work > MAX_HALVED_WORK:
         return np.zeros(1)
 
