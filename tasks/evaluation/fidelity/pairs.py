@@ -46,9 +46,10 @@ def trend_error(comparison: Comparison) -> Outcome:
     `real_association_threshold` 0; interval by `jackknife.interval`.
 
     Differs: takes all rows, where SDMetrics draws 50,000 for two-way tables of more, unless its
-    `num_rows_subsample` is None. As there, pairs of
-    numbers are left out where a correlation is undefined in either table or exactly 0 in the real
-    one, and so are numbers beside categories where their range is too narrow for bins.
+    `num_rows_subsample` is None. As there, pairs of numbers are left out where a correlation is
+    undefined in either table or exactly 0 in the real one, and so are numbers beside categories
+    where their range is too narrow for bins. Whether a correlation is exactly 0 or 1e-17 may
+    depend on the order of a sum.
     """
     found = _measured(comparison)
     names = [column.name for column in (*comparison.numeric, *comparison.discrete)]
@@ -98,8 +99,8 @@ def trend_errors(
     Shape:
         returns: (columns, columns) float64, symmetric, numbers before codes.
     """
-    sides = whole(real), [whole(other)]
-    found = measure_pairs(*sides, n_columns, (bins,), dates, strengths=False)
+    every = whole(real), [whole(other)]
+    found = measure_pairs(*every, n_columns, (bins,), dates, strengths=False)
     return found.tallies[bins][0].matrix
 
 

@@ -73,7 +73,7 @@ def worst_shape_error(comparison: Comparison) -> Outcome:
     errors = _measured(comparison)
     if any(np.isnan(one[0]).all() for one in errors):
         raise NotApplicable("no column has values in both the training rows and the others")
-    scores, references = (np.nanmax(_known(one), axis=1) for one in errors)
+    scores, references = (np.fmax.reduce(_known(one), axis=1) for one in errors)
     return outcome_of(comparison, scores, references)
 
 
@@ -193,4 +193,5 @@ def _known(errors: np.ndarray) -> np.ndarray:
 def _mean(errors: np.ndarray) -> np.ndarray:
     """Shape: (R, columns) to (R,); NaN where no column has an error."""
     known = _known(errors)
-    return np.nanmean(known, axis=1) if known.size else np.full(len(errors), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(known, axis=1) / (~np.isnan(known)).sum(axis=1))

@@ -195,6 +195,17 @@ def test_only_empty_columns(tmp_path: Path) -> None:
         trend_error(data)
 
 
+def test_a_value_does_not_depend_on_the_holdout(tmp_path: Path) -> None:
+    days = np.datetime64("2020-01-01") + np.arange(8)
+    table = pa.table({"day": pa.array(days), "c": ["a", "b"] * 4})
+    found = []
+    for place, holdout in enumerate((table, table.slice(0, 1))):
+        data = compare(tmp_path / str(place), schema_of(table), table, holdout, table.slice(3))
+        found.append(trend_error(data))
+    assert found[0].value == found[1].value > 0
+    assert found[1].reference is not None
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 30, 3000])
 def test_any_number_of_rows(tmp_path: Path, n_rows: int) -> None:
     rng = np.random.default_rng(0)

@@ -94,6 +94,16 @@ def test_a_set_of_one_row_has_no_interval(tmp_path: Path) -> None:
     assert found.interval is None
 
 
+def test_values_that_only_one_row_has(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.0, 2.0, 3.0, 4.0]})
+    made = pa.table({"x": [1.0, None]})
+    data = compare(tmp_path, schema_of(table), table, table, made)
+    for metric in (shape_error, worst_shape_error):
+        found = metric(data)
+        assert found.value == 75
+        assert found.interval is None
+
+
 def test_only_empty_columns(tmp_path: Path) -> None:
     table = pa.table({"x": pa.array([None, None], pa.float64()), "y": pa.nulls(2, pa.float64())})
     data = compare(tmp_path, schema_of(table), table, table, table)
