@@ -252,7 +252,7 @@ def _assignment(comparison: Comparison, found: Search) -> Assignment:
         (found.to_train.distances, found.to_train.rows),
         (found.to_holdout.distances, found.to_holdout.rows),
         (found.identities, in_train, in_holdout),
-        (len(comparison.every["train"]), len(comparison.every["holdout"])),
+        found.n_real,
     )
 
 

@@ -24,6 +24,8 @@ N_CLOSEST = 4
 
 RealPart = Literal["train", "holdout"]
 
+REAL_PARTS: tuple[RealPart, RealPart] = ("train", "holdout")
+
 
 @dataclass(frozen=True)
 class Closest:
@@ -52,6 +54,7 @@ class Search:
         to_holdout: of these the closest holdout rows.
         unseen: of real rows the two closest training rows: of holdout rows, and of training rows
             the closest other ones, by which they are as good as unseen.
+        n_real: training and holdout rows that were searched; of very many images a sample.
         n_independent: independent rows that tell as much as the R, of which training rows may be
             the closest of one another.
     """
@@ -60,6 +63,7 @@ class Search:
     to_train: Closest
     to_holdout: Closest
     unseen: Closest
+    n_real: tuple[int, int]
     n_independent: int
 
 
@@ -99,7 +103,10 @@ def sampled_points(comparison: Comparison, part: Literal[RealPart, "synthetic"])
 
 def _search(comparison: Comparison) -> Search:
     rng = comparison.rng("closest rows")
-    n_train, n_holdout = (len(comparison.every[part]) for part in ("train", "holdout"))
+    n_train, n_holdout = (
+        len(getattr(comparison, part) if _in_memory(comparison, part) else comparison.every[part])
+        for part in REAL_PARTS
+    )
     n_queries = min(MAX_QUERIES, max(1_000, MAX_DISTANCES // (2 * n_train + n_holdout)))
     synthetic = comparison.synthetic.sample(n_queries, rng)
     holdout = comparison.holdout.sample(n_queries // 2, rng)
@@ -123,6 +130,7 @@ def _search(comparison: Comparison) -> Search:
         to_train=to_train.take(slice(0, ends[0])),
         to_holdout=_closest(comparison, queries[0], "holdout"),
         unseen=unseen,
+        n_real=(n_train, n_holdout),
         n_independent=len(holdout) + len(train) // 2,
     )
 
@@ -142,13 +150,18 @@ def _closest(comparison: Comparison, queries: Points, part: RealPart) -> Closest
 
 
 def _references(comparison: Comparison, part: RealPart) -> Iterator[Points]:
-    sample: Rows = getattr(comparison, part)
-    if len(sample) == len(comparison.every[part]) or comparison.kind == "image":
+    if _in_memory(comparison, part):
         yield sampled_points(comparison, part)
         return
     for rows in comparison.every[part].batches():
         if len(rows):
             yield points(comparison, rows)
+
+
+def _in_memory(comparison: Comparison, part: RealPart) -> bool:
+    """Whether the sample is all there is: all rows of the table, or all vectors of images."""
+    sample: Rows = getattr(comparison, part)
+    return comparison.kind == "image" or len(sample) == len(comparison.every[part])
 
 
 def _merged(first: Closest, second: Closest) -> Closest:
