@@ -3,13 +3,16 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from tasks.metrics import Family, Result
 from tasks.publishing.page import Page
 from tasks.publishing.wording import allowance, bounds_in_words, number
 
 _CARDS = 6
+
+_FAMILIES: tuple[Family, ...] = ("fidelity", "utility", "privacy", "diversity")
+"""As their turn comes on the first screen."""
 
 _WELL_KNOWN = (
     "shape_error",
@@ -59,7 +62,7 @@ def key_results(page: Page) -> list[Result]:
     chosen = [r for r in measured if r.passed is False][:_CARDS]
     for judging in (True, False):
         some = [r for r in measured if (r.threshold is not None) is judging]
-        queues = [sorted(_family(some, name), key=_prominence) for name in get_args(Family)]
+        queues = [sorted(_family(some, name), key=_prominence) for name in _FAMILIES]
         in_turn = [r for turn in itertools.zip_longest(*queues) for r in turn if r is not None]
         chosen += [r for r in in_turn if r not in chosen][: _CARDS - len(chosen)]
     return [r for r in measured if r in chosen]
