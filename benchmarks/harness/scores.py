@@ -152,8 +152,11 @@ def dcr(train_half: Path, other_half: Path, synthetic: Path, discrete: Sequence[
 
 def _codes(columns: Sequence[pd.Series]) -> list[np.ndarray]:
     """Shape: (N,) int32 each, the same code for the same value; -1 where missing."""
-    chunks = [chunk for values in columns for chunk in pa.chunked_array([pa.array(values)]).chunks]
-    encoded = pa.chunked_array(chunks).dictionary_encode().combine_chunks()
+    arrays = [pa.chunked_array([pa.array(values)]) for values in columns]
+    # A column without any value has no type of its own.
+    kind = next((a.type for a in arrays if not pa.types.is_null(a.type)), pa.null())
+    chunks = [chunk for array in arrays for chunk in array.cast(kind).chunks]
+    encoded = pa.chunked_array(chunks, kind).dictionary_encode().combine_chunks()
     codes = pc.fill_null(encoded.indices, -1).to_numpy()
     return np.split(codes, np.cumsum([len(values) for values in columns])[:-1])
 
