@@ -86,3 +86,27 @@ def test_the_committed_suites_are_well_formed():
     assert {f"{d}_{p}" for d in ("breast_cancer", "digits") for p in points} <= set(names)
     for name in names:
         assert load_suite(folder / f"{name}.json").name == name
+
+
+def test_an_expectation_counts_at_the_gates_that_it_names(tmp_path):
+    entries = [
+        {"type": "expect_a"},
+        {"type": "expect_b", "meta": {"points": ["clean"]}},
+    ]
+    suite = load_suite(write(tmp_path, {"name": "d_clean", "expectations": entries}, "d_clean"))
+    assert [e.type for e in suite.at("clean").expectations] == ["expect_a", "expect_b"]
+    assert [e.type for e in suite.at("synthetic").expectations] == ["expect_a"]
+
+
+@pytest.mark.parametrize("points", ["clean", [], ["cleaned"]])
+def test_gates_that_are_none_are_refused(tmp_path, points):
+    entries = [{"type": "expect_a", "meta": {"points": points}}]
+    with pytest.raises(ParamsError, match=r"meta\.points to name some of"):
+        load_suite(write(tmp_path, {"name": "d_raw", "expectations": entries}))
+
+
+def test_a_gate_at_which_nothing_counts_is_refused(tmp_path):
+    entries = [{"type": "expect_a", "meta": {"points": ["clean"]}}]
+    suite = load_suite(write(tmp_path, {"name": "d_clean", "expectations": entries}, "d_clean"))
+    with pytest.raises(ParamsError, match="expects nothing at the gate 'synthetic'"):
+        suite.at("synthetic")
