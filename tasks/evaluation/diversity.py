@@ -23,6 +23,8 @@ MAX_PAIRED_ROWS = 2_000
 N_NEIGHBOURS = 5
 """With it, rows of the same distribution cover 97 % in the limit (section 3.3 of the paper)."""
 
+NEAR_QUANTILE = 0.05
+
 LEVELS = np.arange(1, 31) / 30
 """The alphas and betas."""
 
@@ -207,6 +209,40 @@ def duplicates(comparison: Comparison) -> Outcome:
         reference,
         intervals.of_share(value, n_rows),
         intervals.of_share(reference, n_rows),
+    )
+
+
+@metric(
+    label="Nearly repeated rows (share)",
+    family="diversity",
+    goal="lower",
+    kinds=("tabular", "image"),
+    explanation=(
+        "Share of the synthetic rows as close to another synthetic row as only the closest 5 % of"
+        " the training rows are to one another: more than of real rows where the generator"
+        " collapsed to variants of few rows."
+    ),
+    source="distance to the closest record, arXiv:2102.08369, within one set of rows",
+    threshold=Threshold(at_most_reference_plus=0.3),
+)
+def near_duplicates(comparison: Comparison) -> Outcome:
+    """Of equally many rows of each origin.
+
+    Two rows are often the closest of each other, so the intervals are those of half the rows.
+    """
+    sets = equal_sets(comparison)
+    limit = np.quantile(sets.closest, NEAR_QUANTILE)
+    value, reference = (
+        # The closest of all is the row itself.
+        float((nearest(one, one, 2)[:, 1] <= limit).mean())
+        for one in (sets.synthetic, sets.holdout)
+    )
+    n_independent = max(1, len(sets.synthetic) // 2)
+    return Outcome(
+        value,
+        reference,
+        intervals.of_share(value, n_independent),
+        intervals.of_share(reference, n_independent),
     )
 
 

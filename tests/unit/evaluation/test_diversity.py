@@ -15,6 +15,7 @@ from tasks.evaluation.diversity import (
     density,
     duplicates,
     integrated,
+    near_duplicates,
 )
 from tasks.evaluation.groups import cluster_coverage, rare_groups
 from tasks.privacy.distances import euclidean, gower, nearest, pairwise
@@ -27,6 +28,7 @@ ALL = (
     alpha_precision,
     beta_recall,
     duplicates,
+    near_duplicates,
     cluster_coverage,
     rare_groups,
 )
@@ -107,6 +109,17 @@ def test_a_collapse_to_few_rows(tmp_path: Path) -> None:
     assert cluster_coverage(data).value < 0.6
 
 
+def test_a_collapse_to_variants_of_few_rows(tmp_path: Path) -> None:
+    train, rng = table(300, 0), np.random.default_rng(0)
+    few = table(40, 2).take(pa.array(rng.integers(0, 40, 300)))
+    for place, name in enumerate(("x", "y")):
+        near = few[name].to_numpy() + 1e-3 * rng.normal(size=300)
+        few = few.set_column(place, name, pa.array(near))
+    found = near_duplicates(compare(tmp_path, schema_of(train), train, table(300, 1), few))
+    assert found.value > 0.9
+    assert found.reference == pytest.approx(0.05, abs=0.03)
+
+
 def test_synthetic_rows_only_in_the_middle(tmp_path: Path) -> None:
     train = table(800, 0)
     middle = table(6_000, 2)
@@ -129,7 +142,9 @@ def test_the_projection_shows_no_cell_of_few_real_rows(tmp_path: Path) -> None:
     assert [axis.split(" (")[0] for axis in plot["axes"]] == ["component 1", "component 2"]
 
 
-@pytest.mark.parametrize("metric", [coverage, density, alpha_precision, beta_recall])
+@pytest.mark.parametrize(
+    "metric", [coverage, density, alpha_precision, beta_recall, near_duplicates]
+)
 def test_three_rows_are_too_few(tmp_path: Path, metric: Metric) -> None:
     rows = table(3, 0)
     with pytest.raises(NotApplicable, match="more than 5 rows of each set, found 3"):
