@@ -22,6 +22,9 @@ from tasks.storage import write_dataset
 
 TABLE = "table"
 
+MIN_ROWS = 20
+"""With fewer of any kind chance explains everything, and any data would pass."""
+
 Part = Literal["real", "holdout", "synthetic"]
 
 _FOLDERS: dict[Part, str] = {
@@ -62,7 +65,8 @@ def store(files: Mapping[Part, Path], folder: Path, *, target: str | None, encod
     Raises:
         SourceError: a file is missing, unreadable, no table, or has no rows.
         ParamsError: the real file has no column of the target's name.
-        DataError: a column is missing, or is of another type than the real one.
+        DataError: a column is missing, or is of another type than the real one; there are fewer
+            than MIN_ROWS rows.
     """
     opened = {part: readers.open_file(path, encoding) for part, path in files.items()}
     real = opened["real"]
@@ -84,6 +88,11 @@ def store(files: Mapping[Part, Path], folder: Path, *, target: str | None, encod
         n_rows[part] = write_dataset(place, schema, {TABLE: rows})[TABLE]
         if n_rows[part] == 0:
             raise SourceError(f"expected rows in {reader.path}, found a header only")
+        if n_rows[part] < MIN_ROWS:
+            raise DataError(
+                f"expected at least {MIN_ROWS} rows in {reader.path}, found {n_rows[part]}: so few"
+                " tell nothing"
+            )
         notes += [
             f"{reader.path}: {n:,} infinite numbers of column {name!r} count as missing"
             for name, n in reader.n_infinite.items()
