@@ -143,11 +143,33 @@ def read_batches(
         DataError: the table is missing or a shard cannot be read.
     """
     for path in _shard_paths(folder, table):
-        try:
-            with pq.ParquetFile(path) as file:
+        with _naming(path), pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+
+
+class OpenTable:
+    """A table whose files stay open, for those who read it column by column.
+
+    Opening a file costs as much as reading hundreds of values of each of its columns.
+    """
+
+    def __init__(self, folder: Path, table: str) -> None:
+        """Args: as of `read_batches`."""
+        self.folder, self.table = folder, table
+        self._files = []
+        for path in _shard_paths(folder, table):
+            with _naming(path):
+                self._files.append((path, pq.ParquetFile(path)))
+
+    def __len__(self) -> int:
+        """Rows of the table."""
+        return sum(file.metadata.num_rows for _, file in self._files)
+
+    def __call__(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """As `read_batches`."""
+        for path, file in self._files:
+            with _naming(path):
                 yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"cannot read {path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -190,6 +212,14 @@ def digest(path: Path) -> str:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
 
 
 def _shard_paths(folder: Path, table: str) -> list[Path]:

@@ -28,6 +28,7 @@ from tasks.evaluation.rows import (
 )
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_type
 from tasks.seeding import rng_for
+from tasks.storage import OpenTable
 
 __all__ = ["LARGEST", "MISSING", "SAMPLE_ROWS", "AllRows", "Comparison", "Part", "Rows", "load"]
 
@@ -130,10 +131,10 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
             f" categorical, boolean or geographic one, found"
             f" {sorted({column.meaning for column in schema.main.columns})}"
         )
-    values = [known_values(list(tables.values()), column) for column in discrete]
+    opened = {part: OpenTable(folder, table) for part, (folder, table) in tables.items()}
+    values = [known_values(list(opened.values()), column) for column in discrete]
     every = {
-        part: AllRows(part, folder, table, (numeric, discrete), values)
-        for part, (folder, table) in tables.items()
+        part: AllRows(part, table, (numeric, discrete), values) for part, table in opened.items()
     }
     for part, rows in every.items():
         if len(rows) == 0:
@@ -174,7 +175,8 @@ def _load_images(
         [column.name for column in labels],
         rng_for(seed, "evaluate", "images"),
     )
-    values = [known_values(list(tables.values()), column) for column in labels]
+    opened = [OpenTable(folder, name) for folder, name in tables.values()]
+    values = [known_values(opened, column) for column in labels]
     rows = [_image_rows(found, labels, values) for found in sets]
     return Comparison(
         kind="image",

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.errors import DataError
 from tasks.schema import Column, arrow_type
-from tasks.storage import count_rows, read_batches
+from tasks.storage import OpenTable
 
 Part = Literal["train", "holdout", "synthetic"]
 
@@ -59,8 +58,7 @@ class AllRows:
     def __init__(
         self,
         part: Part,
-        folder: Path,
-        table: str,
+        table: OpenTable,
         columns: tuple[Sequence[Column], Sequence[Column]],
         values: Sequence[pa.Array],
     ) -> None:
@@ -68,23 +66,24 @@ class AllRows:
 
         Args:
             part: which origin, for messages.
-            folder: the dataset.
-            table: its main table.
+            table: the main table of the dataset.
             columns: the numeric and the discrete ones that are compared, as the training data
                 has them.
             values: for each discrete column the sorted values that its codes stand for.
         """
-        self.part, self.folder, self.table = part, folder, table
+        self.part, self.folder = part, table.folder
+        self._table = table
         self._numeric, self._discrete = columns
+        self._types = {c.name: arrow_type(c) for c in (*self._numeric, *self._discrete)}
         self._values = values
-        self._n_rows = count_rows(folder, table)
+        self._n_rows = len(table)
 
     def __len__(self) -> int:
         return self._n_rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Any column as it is stored, all rows."""
-        batches = list(read_batches(self.folder, self.table, [name]))
+        batches = list(self._table([name]))
         return pa.Table.from_batches(batches).column(name)
 
     def number(self, place: int) -> np.ndarray:
@@ -134,10 +133,9 @@ class AllRows:
 
     def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         """The columns in the types of the training data."""
-        wanted = {c.name: arrow_type(c) for c in (*self._numeric, *self._discrete)}
-        schema = pa.schema([(name, wanted[name]) for name in names])
-        for batch in read_batches(self.folder, self.table, names):
-            arrays = [self._cast(batch.column(name), name, wanted[name]) for name in names]
+        schema = pa.schema([(name, self._types[name]) for name in names])
+        for batch in self._table(names):
+            arrays = [self._cast(batch.column(name), name, self._types[name]) for name in names]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _cast(self, values: pa.Array, name: str, wanted: pa.DataType) -> pa.Array:
@@ -172,11 +170,11 @@ class AllImages(AllRows):
         self.identities = identities
 
 
-def known_values(folders: Sequence[tuple[Path, str]], column: Column) -> pa.Array:
+def known_values(tables: Sequence[OpenTable], column: Column) -> pa.Array:
     """The sorted values, as texts, that a column has in any of these tables, without null.
 
     Args:
-        folders: datasets and their main tables.
+        tables: of all origins.
         column: a discrete one.
 
     Raises:
@@ -184,8 +182,8 @@ def known_values(folders: Sequence[tuple[Path, str]], column: Column) -> pa.Arra
     """
     found = [
         pc.unique(_as_texts(batch.column(0), column))
-        for folder, table in folders
-        for batch in read_batches(folder, table, [column.name])
+        for table in tables
+        for batch in table([column.name])
     ]
     values = pc.unique(pa.chunked_array(found, pa.string())).drop_null()
     return values.take(pc.sort_indices(values))
