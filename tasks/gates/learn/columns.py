@@ -168,7 +168,10 @@ def _numbers(known: pd.Series, name: str, kind: str) -> list[Expected]:
         # Ranges and edges of such numbers cannot be computed.
         return [_share(known, name, "zero", fewer=True), _most_common(known, name)]
     if found.min() == found.max():
-        return _listed(known, name, listed_values(known)[:1])
+        # What all rows have is not about one of them.
+        only = {"column": name, "min_value": float(found[0]), "max_value": float(found[0])}
+        always = Expected("expect_column_values_to_be_between", only, None, None)
+        return [always, *_listed(known, name, listed_values(known)[:1])]
     bounds = learn_bounds(found)
     bound = {"column": name, "min_value": bounds.low, "max_value": bounds.high}
     learned = [
