@@ -148,7 +148,7 @@ def exact_copies(comparison: Comparison) -> Outcome:
         "5 % quantile of the distance to the closest record, Zhao et al. 2021, arXiv:2102.08369,"
         " with the holdout as baseline, doi:10.3389/fdata.2021.679939"
     ),
-    threshold=Threshold(at_most_reference_plus=0.1),
+    threshold=Threshold(at_most_reference_plus=0.15),
 )
 def near_copies(comparison: Comparison) -> Outcome:
     """Differs: the share of rows beyond the quantile, in place of a difference of quantiles."""
@@ -177,7 +177,7 @@ def near_copies(comparison: Comparison) -> Outcome:
         "smallest distance to the closest record, Platzer and Reutterer 2021,"
         " doi:10.3389/fdata.2021.679939"
     ),
-    threshold=Threshold(at_most_reference_plus=0.1),
+    threshold=Threshold(at_most_reference_plus=0.15),
 )
 def noisy_copies(comparison: Comparison) -> Outcome:
     """An honest generator has one in (unseen rows + 1) or so; the reference is 0 by definition.
