@@ -332,7 +332,9 @@ def _parser() -> argparse.ArgumentParser:
         help="LOW..HIGH or VALUE,VALUE for a setting of the generator or of train; may be repeated"
         " (default: learning rate, batch size, and what matters most of the generator's)",
     )
-    command = add("learn", _learn, "learn the suites of a dataset's gates from its data, for review")
+    command = add(
+        "learn", _learn, "learn the suites of a dataset's gates from its data, for review"
+    )
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--force", action="store_true", help="replace suites changed by hand")
     add("releases", _releases, "list the releases of this project")

@@ -19,11 +19,12 @@ from peers import phases
 from tasks.evaluation import comparison
 from tasks.evaluation.base import NotApplicable
 from tasks.evaluation.closeness import dcr_share, exact_copies
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.jackknife import InMemory
 from tasks.evaluation.fidelity.pairs import trend_errors
 from tasks.evaluation.fidelity.shapes import shape_errors
 from tasks.evaluation.fidelity.two_sample import c2st_auc
+from tasks.evaluation.rows import Rows
 from tasks.evaluation.utility.transfer import utility
 from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.storage import write_dataset

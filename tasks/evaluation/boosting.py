@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 from scipy.stats import rankdata
 
-from tasks.evaluation.comparison import Rows
+from tasks.evaluation.rows import Rows
 
 Task = Literal["binary", "multiclass", "regression"]
 

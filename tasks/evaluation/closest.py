@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.privacy.distances import neighbours
 from tasks.privacy.points import Gower, Points, euclidean
 

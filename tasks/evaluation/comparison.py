@@ -17,8 +17,6 @@ import pyarrow as pa
 from tasks.errors import DataError
 from tasks.evaluation.images import ImageSet, read_images
 from tasks.evaluation.rows import (
-    LARGEST,
-    MISSING,
     AllImages,
     AllRows,
     Part,
@@ -29,8 +27,6 @@ from tasks.evaluation.rows import (
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_type
 from tasks.seeding import rng_for
 from tasks.storage import OpenTable
-
-__all__ = ["LARGEST", "MISSING", "SAMPLE_ROWS", "AllRows", "Comparison", "Part", "Rows", "load"]
 
 SAMPLE_ROWS = 100_000
 """Rows of each origin that metrics have in memory at most; all others stay in their files."""

@@ -13,8 +13,9 @@ from sklearn.cluster import KMeans
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.closest import sampled_points
-from tasks.evaluation.comparison import Comparison, Part
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.plots import ABSENT
+from tasks.evaluation.rows import Part
 from tasks.params import Threshold
 from tasks.privacy.points import embedded
 

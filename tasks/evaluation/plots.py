@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.evaluation.comparison import MISSING, Comparison
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import MISSING
 from tasks.schema import Column
 
 MIN_ROWS = 5

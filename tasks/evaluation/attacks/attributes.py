@@ -19,7 +19,8 @@ from tasks.evaluation.attacks.rounds import (
     space,
 )
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 from tasks.privacy.attacks import attributes
 from tasks.privacy.attacks.space import only

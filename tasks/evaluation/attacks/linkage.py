@@ -17,7 +17,8 @@ from tasks.evaluation.attacks.rounds import (
     space,
 )
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 from tasks.privacy.attacks import linkage
 from tasks.privacy.attacks.space import only

@@ -15,8 +15,9 @@ from tasks.evaluation import boosting, intervals
 from tasks.evaluation.attacks.rounds import Round, halves, joined, rounds, space
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.boosting import Inputs
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
+from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 from tasks.privacy.attacks import membership
 from tasks.privacy.distances import nearest

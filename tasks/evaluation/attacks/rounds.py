@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
+from tasks.evaluation.rows import Rows
 from tasks.privacy.attacks.space import Standardised
 from tasks.privacy.distances import Points, euclidean
 

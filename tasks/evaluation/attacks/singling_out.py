@@ -12,8 +12,9 @@ import numpy as np
 
 from tasks.evaluation.attacks.rounds import paired_advantage, rounds
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
+from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 from tasks.privacy.attacks import singling_out
 from tasks.privacy.attacks.singling_out import Predicate, Table

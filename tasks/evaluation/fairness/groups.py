@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fairness.rates import N_BLOCKS
+from tasks.evaluation.rows import Rows
 
 MAX_GROUPS = 30
 """Groups that a column has at most."""

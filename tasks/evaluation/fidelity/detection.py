@@ -5,7 +5,8 @@ from sklearn.linear_model import LogisticRegression
 
 from tasks.evaluation import boosting, intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import MISSING, Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import MISSING, Rows
 
 MAX_ROWS = 10_000
 """Rows of a side at most: the standard error of an area of 0.5 is then 0.004."""

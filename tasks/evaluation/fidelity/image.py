@@ -6,8 +6,9 @@ import numpy as np
 
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import MISSING, Comparison
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.plots import column_plots
+from tasks.evaluation.rows import MISSING
 from tasks.params import Threshold
 
 _GROUPS = 20

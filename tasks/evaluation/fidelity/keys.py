@@ -7,8 +7,9 @@ import pyarrow.compute as pc
 
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Part
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
+from tasks.evaluation.rows import Part
 from tasks.params import Threshold
 from tasks.schema import Column, DatasetSchema, ForeignKey, TableSchema
 from tasks.storage import read_table

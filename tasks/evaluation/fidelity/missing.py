@@ -3,8 +3,9 @@
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import MISSING, Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.leaving_out import counts, groups, outcome, sums, total_variation
+from tasks.evaluation.rows import MISSING, Rows
 
 _NOTHING_MISSING = "no value is missing in any compared column of any of the three sets"
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import MISSING, Comparison, Rows
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.leaving_out import counts, groups, interval, outcome, sums
+from tasks.evaluation.rows import MISSING, Rows
 from tasks.params import Threshold
 
 MIN_ROWS = 20

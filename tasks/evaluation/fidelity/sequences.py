@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Part
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.keys import linked, orphan_share, present_links
 from tasks.evaluation.fidelity.leaving_out import N_GROUPS, groups, largest_gap, outcome, sums
+from tasks.evaluation.rows import Part
 from tasks.schema import ForeignKey, TableSchema
 
 MIN_PAIRS = 20

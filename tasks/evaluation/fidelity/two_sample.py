@@ -4,7 +4,8 @@ import numpy as np
 
 from tasks.evaluation import boosting, intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 
 MAX_ROWS = 25_000

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.evaluation.utility.scores import Score, accuracy, class_auc, r2
 
 MAX_ROWS = 100_000

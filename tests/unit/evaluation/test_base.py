@@ -13,7 +13,8 @@ from tasks.evaluation.base import (
     metric,
     metrics_of,
 )
-from tasks.evaluation.comparison import Comparison, Rows
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.rows import Rows
 from tasks.metrics import Measurement
 from tasks.schema import Column, DatasetSchema, TableSchema
 
@@ -76,7 +77,7 @@ def test_a_number_that_is_none_is_a_fault_of_the_metric(nothing: Comparison) -> 
 
 
 def test_null_asks_for_all_of_the_families() -> None:
-    assert [m.name for m in choose("tabular", None, ["diversity"])] == ["coverage"]
+    assert {m.family for m in choose("tabular", None, ["diversity"])} == {"diversity"}
     families = {m.family for m in choose("image", None, ["fidelity", "utility"])}
     assert families == {"fidelity", "utility"}
 
@@ -104,13 +105,5 @@ def test_a_kind_without_metrics() -> None:
 
 def test_both_kinds_share_the_names_of_what_means_the_same() -> None:
     shared = set(metrics_of("tabular")) & set(metrics_of("image"))
-    assert shared == {
-        "c2st_auc",
-        "coverage",
-        "dcr_share",
-        "exact_copies",
-        "near_copies",
-        "noisy_copies",
-        "utility",
-        "utility_augmented",
-    }
+    assert shared >= {"c2st_auc", "coverage", "copied_rows", "exact_copies", "utility"}
+    assert not shared & {"shape_error", "frechet_distance", "attribute_inference"}

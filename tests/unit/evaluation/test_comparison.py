@@ -80,7 +80,10 @@ def test_values_of_another_type_that_still_fit(tmp_path: Path) -> None:
     ("synthetic", "message"),
     [
         ({"y": [1.0]}, "lacks the columns \\['x'\\] of the training data; it has: y"),
-        ({"x": ["many"]}, "column 'x' of the synthetic data: expected values of type double, as in the training data, found string"),
+        (
+            {"x": ["many"]},
+            "column 'x' of the synthetic data: expected values of type double, as in the training data, found string",
+        ),
         ({"x": pa.array([], pa.float64())}, "expected rows in the synthetic data, found none"),
         ({"x": [math.inf]}, "column 'x' of the synthetic data: .* larger or infinite ones"),
     ],

@@ -51,8 +51,10 @@ def judged_alone(measurement: Measurement, **bounds: float) -> tuple[bool, str, 
             {"at_least_reference_minus": 0.1, "at_least": 0.8},
             (
                 True,
-                "at least 0.85 (at least 0.8 and at least the real holdout's minus 0.1,"
-                " and what chance explains)",
+                (
+                    "at least 0.85 (at least 0.8 and at least the real holdout's minus 0.1,"
+                    " and what chance explains)"
+                ),
                 "0.9 (real holdout: 0.95)",
             ),
         ),

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.evaluation.base import NotApplicable
-from tasks.evaluation.comparison import Rows
 from tasks.evaluation.fidelity.detection import detection_logistic, inputs
+from tasks.evaluation.rows import Rows
 from tests.comparisons import compare, schema_of
 
 
