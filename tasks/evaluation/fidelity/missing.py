@@ -6,6 +6,7 @@ from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.leaving_out import counts, groups, outcome, sums, total_variation
 from tasks.evaluation.rows import MISSING, Rows
+from tasks.params import Threshold
 
 _NOTHING_MISSING = "no value is missing in any compared column of any of the three sets"
 
@@ -20,6 +21,7 @@ _NOTHING_MISSING = "no value is missing in any compared column of any of the thr
         " the columns in which any is, 0 to 100."
     ),
     source="SDMetrics 0.32, MissingValueSimilarity; 100 x (1 - score)",
+    threshold=Threshold(at_most_reference_plus=3.0),
 )
 def missing_error(comparison: Comparison) -> Outcome:
     """Equal numbers of holdout and synthetic rows against the training rows.
