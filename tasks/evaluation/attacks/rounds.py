@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
@@ -17,8 +18,6 @@ MIN_ROWS = 40
 
 MAX_KNOWN = 10_000
 """Real rows that the attacker has, or that stand for synthetic ones, at most."""
-
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def advantage(members: np.ndarray, others: np.ndarray) -> tuple[float, Interval]
     for successes in (members, others):
         added = np.append(successes, [0.0, 1.0])
         squares += float(added.var(ddof=1)) / len(added)
-    spread = _Z * np.sqrt(squares)
+    spread = intervals.Z * np.sqrt(squares)
     return value, (max(-1.0, value - spread), min(1.0, value + spread))
 
 
@@ -165,5 +164,5 @@ def paired_advantage(members: np.ndarray, others: np.ndarray) -> tuple[float, In
     differences = members - others
     added = np.append(differences, [1.0, -1.0])
     value = float(differences.mean())
-    spread = _Z * float(added.std(ddof=1)) / np.sqrt(len(added))
+    spread = intervals.Z * float(added.std(ddof=1)) / np.sqrt(len(added))
     return value, (max(-1.0, value - spread), min(1.0, value + spread))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fairness.groups import (
@@ -30,9 +31,6 @@ MAX_SHOWN = 30
 
 MIN_SHOWN_ROWS = 5
 """Training rows of a shown group with the outcome, and without it."""
-
-_Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
 
 MIN_POSITIVES = 30
 """Holdout rows of a group with the outcome among which a model's hits are counted."""
@@ -125,7 +123,7 @@ def _spread(gaps: np.ndarray) -> Interval:
     Shape:
         gaps: (1 + draws,) of all rows, then of each redraw.
     """
-    width = _Z * float(np.std(gaps[1:]))
+    width = intervals.Z * float(np.std(gaps[1:]))
     return max(0.0, float(gaps[0]) - width), min(100.0, float(gaps[0]) + width)
 
 

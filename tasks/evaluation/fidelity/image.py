@@ -4,17 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.intervals import N_GROUPS, Interval, of_jackknife
 from tasks.evaluation.plots import column_plots
 from tasks.evaluation.rows import MISSING
 from tasks.params import Threshold
-
-_GROUPS = 20
-"""Parts that are left out in turn to see how much a distance owes to chance."""
-
-_Z = 1.959963984540054
 
 
 @metric(
@@ -79,25 +74,20 @@ def class_share_error(comparison: Comparison) -> Outcome:
 
 def jackknife(
     score: Callable[[np.ndarray], float], rows: np.ndarray, rng: np.random.Generator
-) -> tuple[float, intervals.Interval | None]:
+) -> tuple[float, Interval | None]:
     """A score and its 95 % interval, which is null where there are too few rows.
-
-    Not by drawing rows again: a distance between samples grows when some rows are repeated.
 
     Args:
         score: of rows, at least 0.
         rows: all of them.
-        rng: cuts them into groups.
-
-    Source: delete-a-group jackknife, Kott 2001, Journal of Official Statistics 17(4).
+        rng: deals them into groups.
     """
     value = score(rows)
-    if len(rows) < 2 * _GROUPS:
+    if len(rows) < 2 * N_GROUPS:
         return value, None
-    group = rng.permutation(len(rows)) % _GROUPS
-    without = np.array([score(rows[group != one]) for one in range(_GROUPS)])
-    spread = _Z * np.sqrt((_GROUPS - 1) / _GROUPS * np.square(without - without.mean()).sum())
-    return value, (max(0.0, float(value - spread)), float(value + spread))
+    group = rng.permutation(len(rows)) % N_GROUPS
+    without = np.array([score(rows[group != one]) for one in range(N_GROUPS)])
+    return value, of_jackknife(value, without)
 
 
 def label_shares(codes: np.ndarray, n_labels: int) -> np.ndarray:

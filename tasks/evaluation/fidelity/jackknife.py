@@ -4,10 +4,7 @@ Everything here comes from dealing the rows of a set into a few random groups: w
 summed by group gives the distance of all rows, of all but one group (a jackknife), and of halves
 (how the distance shrinks where there are more rows) without reading a row twice.
 
-Source: Shao and Wu 1989, A General Theory for Jackknife Variance Estimation, Annals of Statistics
-17(3), doi:10.1214/aos/1176347263: deleting many rows at once is what makes the jackknife right for
-distances, which are not smooth; Kott 2001, The Delete-a-Group Jackknife, Journal of Official
-Statistics 17(4).
+How the interval follows from that is said in `tasks.evaluation.intervals.of_jackknife`.
 """
 
 from collections.abc import Iterator
@@ -15,11 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import stats
 
+from tasks.evaluation.intervals import N_GROUPS, Interval, of_jackknife
 from tasks.evaluation.rows import Rows
-
-N_GROUPS = 20
 
 _HIGHEST = 100.0
 """Distances are in percent."""
@@ -144,22 +139,13 @@ def dealt(rows: Source, n: int, rng: np.random.Generator) -> Side:
     return Side(rows, Groups(group, order, sizes, subsets))
 
 
-def interval(distances: np.ndarray) -> tuple[float, float] | None:
+def interval(distances: np.ndarray) -> Interval | None:
     """95 % of a distance in percent, were its rows drawn again; None of a single group.
 
     Shape:
         distances: (R,) of the subsets of `Groups`; NaN of those that have none.
-
-    Source: the delete-a-group jackknife, (G - 1) / G times the sum of squared deviations, with
-    Student's t of G - 1 degrees of freedom.
     """
-    without = distances[1:-2]
-    without = without[np.isfinite(without)]
-    if len(without) < 2:
-        return None
-    variance = (len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum()
-    spread = float(stats.t.ppf(0.975, len(without) - 1) * np.sqrt(variance))
-    return max(0.0, float(distances[0]) - spread), min(_HIGHEST, float(distances[0]) + spread)
+    return of_jackknife(float(distances[0]), distances[1:-2], _HIGHEST)
 
 
 def scale_to(distances: np.ndarray, n_real: int, n_found: int, n_wanted: int) -> float:

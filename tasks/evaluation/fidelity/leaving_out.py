@@ -1,19 +1,14 @@
 """Figures of rows in memory, of all of them and with one group of them left out at a time.
 
 The first axis of every result is R = 1 + groups: all rows, then all but each group. What leaving
-a group out changes says how certain a figure is, were its rows drawn again.
-
-Source: Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4); right for
-distances, which are not smooth: Shao and Wu 1989, doi:10.1214/aos/1176347263.
+a group out changes says how certain a figure is, were its rows drawn again (`intervals.of_jackknife`).
 """
 
 import numpy as np
-from scipy.stats import t
 
+from tasks.evaluation import intervals
 from tasks.evaluation.base import Outcome
-from tasks.evaluation.intervals import Interval
-
-N_GROUPS = 20
+from tasks.evaluation.intervals import N_GROUPS
 
 
 def groups(n_rows: int) -> np.ndarray:
@@ -92,25 +87,6 @@ def largest_gap(real: np.ndarray, other: np.ndarray, group: np.ndarray) -> np.nd
     return np.where(total > 0, gap, 1.0)
 
 
-def interval(found: np.ndarray, highest: float) -> Interval | None:
-    """95 % of a figure between 0 and `highest`; None of a single row.
-
-    Shape:
-        found: (R,).
-
-    Source: Kott 2001: (G - 1) / G times the sum of squared deviations, Student's t with G - 1
-    degrees of freedom.
-    """
-    without = found[1:]
-    n_groups = len(without)
-    if n_groups < 2:
-        return None
-    variance = (n_groups - 1) / n_groups * float(((without - without.mean()) ** 2).sum())
-    spread = float(t.ppf(0.975, n_groups - 1)) * np.sqrt(variance)
-    value = float(found[0])
-    return max(0.0, float(value - spread)), min(highest, float(value + spread))
-
-
 def outcome(synthetic: np.ndarray, holdout: np.ndarray, highest: float = 100.0) -> Outcome:
     """Value and reference, each with its interval.
 
@@ -120,6 +96,6 @@ def outcome(synthetic: np.ndarray, holdout: np.ndarray, highest: float = 100.0) 
     return Outcome(
         float(synthetic[0]),
         float(holdout[0]),
-        interval(synthetic, highest),
-        interval(holdout, highest),
+        intervals.of_jackknife(float(synthetic[0]), synthetic[1:], highest),
+        intervals.of_jackknife(float(holdout[0]), holdout[1:], highest),
     )

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.fidelity.leaving_out import counts, groups, interval, outcome, sums
+from tasks.evaluation.fidelity.leaving_out import counts, groups, outcome, sums
 from tasks.evaluation.rows import MISSING, Rows
 from tasks.params import Threshold
 
@@ -221,7 +222,9 @@ def _found(columns: Columns, place: int, n_rows: int) -> Iterator[tuple[np.ndarr
 
 def _outcome(scores: np.ndarray, references: np.ndarray | None) -> Outcome:
     if references is None:
-        return Outcome(float(scores[0]), None, interval(scores, 1.0))
+        return Outcome(
+            float(scores[0]), None, intervals.of_jackknife(float(scores[0]), scores[1:], 1.0)
+        )
     return outcome(scores, references, highest=1.0)
 
 

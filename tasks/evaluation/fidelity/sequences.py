@@ -6,7 +6,8 @@ import pyarrow as pa
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.fidelity.keys import linked, orphan_share, present_links
-from tasks.evaluation.fidelity.leaving_out import N_GROUPS, groups, largest_gap, outcome, sums
+from tasks.evaluation.fidelity.leaving_out import groups, largest_gap, outcome, sums
+from tasks.evaluation.intervals import N_GROUPS
 from tasks.evaluation.rows import Part
 from tasks.schema import ForeignKey, TableSchema
 

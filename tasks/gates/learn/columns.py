@@ -33,8 +33,12 @@ MAX_LISTED = 100
 """Values that are listed of a column at most, the commonest ones."""
 
 _QUANTILES = np.linspace(0.05, 0.95, 19)
-_CLOSED_SHARE, _CLOSED_ROWS = 0.05, 20
-"""Rows that the rarest of all values must have for the list to be complete."""
+_CLOSED_SHARE, _CLOSED_ROWS = 0.05, 400
+"""Share that the rarest value must have, and rows that there must be, for the list to be complete.
+
+Of fewer rows a category that one in a hundred has may be absent by chance, and every fresh row of it
+would be refused; how many are not in the list is then counted.
+"""
 
 _FEWEST = 20
 """Rows with which a column is learned at all, and missing rows that may become too few."""
@@ -217,8 +221,8 @@ def _text(known: pd.Series, name: str, column: Column, *, is_hidden: bool) -> li
     known = known.astype(str)
     listed = [] if is_hidden else listed_values(known)
     counts = known.value_counts()
-    rarest = int(counts.min())
-    if len(listed) == len(counts) and rarest >= max(_CLOSED_ROWS, _CLOSED_SHARE * len(known)):
+    has_all = len(listed) == len(counts) and counts.min() >= _CLOSED_SHARE * len(known)
+    if has_all and len(known) >= _CLOSED_ROWS:
         kwargs = {"column": name, "value_set": sorted(listed)}
         closed = Expected("expect_column_values_to_be_in_set", kwargs, None, None)
         return [closed, *_listed(known, name, listed)]

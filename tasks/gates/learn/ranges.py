@@ -80,7 +80,7 @@ def is_floor(values: np.ndarray) -> bool:
 def tail_shape(values: np.ndarray) -> float:
     """How heavy the upper tail may be: 0 exponential, above it heavier.
 
-    It is the estimate and two standard errors more, so that few rows promise nothing.
+    It is the estimate and three standard errors more, so that few rows promise nothing.
 
     Source:
         J. Hosking and J. Wallis, Parameter and quantile estimation for the generalized Pareto
@@ -95,7 +95,7 @@ def tail_shape(values: np.ndarray) -> float:
     variance = float(excess.var())
     if variance == 0:
         return 0.0
-    return 0.5 * (1 - float(excess.mean()) ** 2 / variance) + 2 / math.sqrt(n_tail)
+    return 0.5 * (1 - float(excess.mean()) ** 2 / variance) + 3 / math.sqrt(n_tail)
 
 
 def _far(values: np.ndarray) -> float:

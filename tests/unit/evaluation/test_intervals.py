@@ -38,3 +38,11 @@ def test_of_a_score() -> None:
     found = intervals.of_score(lambda drawn: float(values[drawn].mean()), 400, rng)
     assert found == pytest.approx((values.mean() - 0.098, values.mean() + 0.098), abs=0.02)
     assert intervals.of_score(lambda drawn: float("nan"), 400, rng) is None
+
+
+def test_of_a_jackknife() -> None:
+    # Variance 3/4 x 4 x 10^2 = 300; three degrees of freedom: 3.18244 standard errors.
+    low, high = intervals.of_jackknife(50.0, np.array([40.0, 40, 60, 60])) or (0, 0)
+    assert (low, high) == (0.0, pytest.approx(50 + 3.182446 * 300**0.5))
+    assert intervals.of_jackknife(50.0, np.array([40.0, 40, 60, 60]), 100.0) == (0.0, 100.0)
+    assert intervals.of_jackknife(50.0, np.array([])) is None

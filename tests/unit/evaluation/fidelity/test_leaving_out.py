@@ -1,12 +1,10 @@
 """Figures without one group of rows, worked out by hand."""
 
 import numpy as np
-import pytest
 
 from tasks.evaluation.fidelity.leaving_out import (
     counts,
     groups,
-    interval,
     largest_gap,
     sums,
     total_variation,
@@ -28,7 +26,6 @@ def test_a_single_row_makes_no_group() -> None:
     alone = groups(1)
     np.testing.assert_array_equal(counts(np.array([1]), 3, alone), [[0, 1, 0]])
     np.testing.assert_array_equal(sums(np.array([[2.0]]), alone), [[2.0]])
-    assert interval(np.array([50.0]), 100.0) is None
     assert len(np.unique(groups(3))) == 3
     assert len(np.unique(groups(1000))) == 20
 
@@ -43,10 +40,3 @@ def test_distances() -> None:
     np.testing.assert_array_equal(
         largest_gap(np.array([1.0]), np.array([np.nan, np.nan]), groups(2)), [1, 1, 1]
     )
-
-
-def test_the_interval_is_students() -> None:
-    # Variance 3/4 x 4 x 10^2 = 300; three degrees of freedom: 3.18244 standard errors.
-    low, high = interval(np.array([50.0, 40, 40, 60, 60]), 1000.0) or (0, 0)
-    assert (low, high) == (0.0, pytest.approx(50 + 3.182446 * 300**0.5))
-    assert interval(np.array([50.0, 40, 40, 60, 60]), 100.0) == (0.0, 100.0)
