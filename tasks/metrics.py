@@ -45,6 +45,11 @@ class Measurement(BaseModel):
     threshold: Threshold | None = Field(
         default=None, description="what judges it where params.yaml says nothing; null: nothing"
     )
+    chance: float | None = Field(
+        default=None,
+        description="what guessing scores; a reference beyond it on the good side is luck, and makes"
+        " no bound tighter; null: there is no guessing",
+    )
     decisive: bool = Field(
         default=True, description="whether it may stand for its family alone: DCR may not"
     )
@@ -100,6 +105,9 @@ class Result:
         if self.threshold is None:
             return None, None
         asked, reference = self.threshold, self.measurement.reference
+        if reference is not None and self.measurement.chance is not None:
+            worse = max if self.measurement.goal == "lower" else min
+            reference = worse(reference, self.measurement.chance)
         lowest = [] if asked.at_least is None else [asked.at_least]
         highest = [] if asked.at_most is None else [asked.at_most]
         above, below = self.noise

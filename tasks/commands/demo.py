@@ -88,9 +88,9 @@ def _show(project: Path) -> None:
 
 
 def _headline(measured: list[Measurement], family: Family) -> str:
-    """The first metric of a family, beside the same metric of the real holdout."""
+    """The first deciding metric of a family, beside the same metric of the real holdout."""
     for metric in measured:
-        if metric.family == family and metric.value is not None:
+        if metric.family == family and metric.threshold and metric.value is not None:
             reference = "" if metric.reference is None else f" (real {metric.reference:.3g})"
             return f"{metric.name} {metric.value:.3g}{reference}"
     return "not measured"

@@ -67,6 +67,7 @@ class Metric:
     explanation: str
     source: str
     threshold: Threshold | None
+    chance: float | None
     decisive: bool
     function: Callable[[Comparison], Outcome]
 
@@ -88,6 +89,7 @@ def metric(
     explanation: str,
     source: str,
     threshold: Threshold | None = None,
+    chance: float | None = None,
     decisive: bool = True,
 ) -> Callable[[Callable[[Comparison], Outcome]], Metric]:
     """Declare the decorated function as the metric of its name; see `tasks.metrics.Measurement`.
@@ -100,13 +102,25 @@ def metric(
         explanation: one sentence: how to read it.
         source: paper or package that defines it.
         threshold: what judges it where params.yaml does not say; it must hold for data in general.
+        chance: what guessing scores, where the metric is an attack: its reference may be below by
+            luck.
         decisive: whether it may stand for its family alone.
     """
 
     def declare(function: Callable[[Comparison], Outcome]) -> Metric:
         name = function.__name__
         return Metric(
-            name, label, family, goal, kinds, explanation, source, threshold, decisive, function
+            name,
+            label,
+            family,
+            goal,
+            kinds,
+            explanation,
+            source,
+            threshold,
+            chance,
+            decisive,
+            function,
         )
 
     return declare
@@ -197,6 +211,7 @@ def _measurement(declared: Metric, outcome: Outcome | None, reason: str | None) 
         source=declared.source,
         not_applicable=reason,
         threshold=declared.threshold,
+        chance=declared.chance,
         decisive=declared.decisive,
     )
 

@@ -51,6 +51,7 @@ N_BINS = 5
     ),
     source="attribute advantage, Yeom et al. 2018, arXiv:1709.01604",
     threshold=Threshold(at_most_reference_plus=0.1),
+    chance=0.0,
 )
 def attribute_inference(comparison: Comparison) -> Outcome:
     """The mean over columns, numbers in bins of about equal size; a person is one observation.

@@ -50,6 +50,7 @@ N_SPLITS = 4
         " doi:10.1023/A:1025666923033, as membership advantage, arXiv:1709.01604"
     ),
     threshold=Threshold(at_most_reference_plus=0.1),
+    chance=0.0,
 )
 def linkability(comparison: Comparison) -> Outcome:
     """The mean over N_SPLITS random halves of the columns; a person is one observation.

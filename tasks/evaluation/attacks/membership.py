@@ -106,6 +106,7 @@ from some hundred rows, of which they must remember more, 0.6."""
     ),
     source="DOMIAS, van Breugel et al. 2023, arXiv:2302.12580",
     threshold=_AUC_THRESHOLD,
+    chance=0.5,
 )
 def membership_density(comparison: Comparison) -> Outcome:
     """The attacker has real rows of the same population beside the synthetic ones."""
@@ -126,6 +127,7 @@ def membership_density(comparison: Comparison) -> Outcome:
         " doi:10.2478/popets-2019-0008; LightGBM, at most 10,000 rows a side"
     ),
     threshold=_AUC_THRESHOLD,
+    chance=0.5,
 )
 def membership_classifier(comparison: Comparison) -> Outcome:
     """Differs: trees in place of a network, against real rows that were not trained on."""
@@ -143,6 +145,7 @@ def membership_classifier(comparison: Comparison) -> Outcome:
     ),
     source="GAN-Leaks, Chen et al. 2020, arXiv:1909.03935, calibrated by real rows",
     threshold=_AUC_THRESHOLD,
+    chance=0.5,
 )
 def membership_distance(comparison: Comparison) -> Outcome:
     """The sharpest of the attacks wherever single rows were remembered."""
@@ -160,6 +163,7 @@ def membership_distance(comparison: Comparison) -> Outcome:
     ),
     source="Carlini et al. 2022, arXiv:2112.03570, with the attack of GAN-Leaks",
     threshold=Threshold(at_most_reference_plus=0.0075),
+    chance=0.01,
 )
 def membership_tpr(comparison: Comparison) -> Outcome:
     """An average hides that 2 of 100 rows were copied; the best scores do not."""

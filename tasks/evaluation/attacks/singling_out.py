@@ -40,6 +40,7 @@ MAX_MATCHED = 20_000
     ),
     source="Cohen and Nissim 2020, doi:10.1073/pnas.1914598117",
     threshold=Threshold(at_most_reference_plus=0.1),
+    chance=0.0,
 )
 def singling_out_univariate(comparison: Comparison) -> Outcome:
     """Values that occur once, and the lowest and highest numbers; see `singling_out.univariate`.
@@ -61,6 +62,7 @@ def singling_out_univariate(comparison: Comparison) -> Outcome:
     ),
     source="Cohen and Nissim 2020, doi:10.1073/pnas.1914598117",
     threshold=Threshold(at_most_reference_plus=0.1),
+    chance=0.0,
 )
 def singling_out_multivariate(comparison: Comparison) -> Outcome:
     """Descriptions just long enough to fit one synthetic row; see `singling_out.multivariate`.

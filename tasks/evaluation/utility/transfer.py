@@ -79,6 +79,7 @@ def utility(comparison: Comparison) -> Outcome:
         " main effects of single columns to be right."
     ),
     source="Esteban et al. 2017, arXiv:1706.02633; scikit-learn",
+    threshold=Threshold(at_least_reference_minus=0.1),
 )
 def utility_linear(comparison: Comparison) -> Outcome:
     """Logistic regression for classes, ridge regression for numbers."""
@@ -94,6 +95,7 @@ def utility_linear(comparison: Comparison) -> Outcome:
         "As the test with boosted trees, with a random forest, which averages many deep trees."
     ),
     source="Esteban et al. 2017, arXiv:1706.02633; Breiman 2001, doi:10.1023/A:1010933404324",
+    threshold=Threshold(at_least_reference_minus=0.1),
 )
 def utility_trees(comparison: Comparison) -> Outcome:
     """Random forest, for classes and for numbers."""

@@ -32,18 +32,26 @@ def test_dates_are_seconds_whatever_their_unit(tmp_path: Path) -> None:
     noon = datetime.datetime(1970, 1, 1, 12)  # noqa: DTZ001
     rows = pa.table(
         {
-            "day": pa.array([day], pa.date32()),
-            "wide": pa.array([day], pa.date64()),
-            "ms": pa.array([noon], pa.timestamp("ms")),
-            "ns": pa.array([noon], pa.timestamp("ns", tz="UTC")),
-            "time": pa.array([datetime.time(0, 1)], pa.time32("s")),
-            "span": pa.array([datetime.timedelta(minutes=2)], pa.duration("us")),
-            "money": pa.array([7], pa.decimal128(10, 2)),
+            "day": pa.array([day, None], pa.date32()),
+            "wide": pa.array([day, None], pa.date64()),
+            "ms": pa.array([noon, None], pa.timestamp("ms")),
+            "ns": pa.array([noon, None], pa.timestamp("ns", tz="UTC")),
+            "time": pa.array([datetime.time(0, 1), None], pa.time32("s")),
+            "span": pa.array([datetime.timedelta(minutes=2), None], pa.duration("us")),
+            "money": pa.array([7, None], pa.decimal128(10, 2)),
         }
     )
     schema = schema_of(rows, meanings={"money": "numeric"})
     data = compare(tmp_path, schema, rows, rows, rows)
-    np.testing.assert_allclose(data.train.numbers, [[86400, 86400, 43200, 43200, 60, 120, 7]])
+    np.testing.assert_allclose(data.train.numbers[:1], [[86400, 86400, 43200, 43200, 60, 120, 7]])
+
+
+def test_rows_that_are_all_alike_tell_nothing(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 1.0], "empty": pa.nulls(2, pa.float64())})
+    with pytest.raises(DataError, match="expected real rows that differ, found one value"):
+        compare(
+            tmp_path, schema_of(rows), rows, rows, pa.table({"x": [1.0, 2.0], "empty": [3.0, 4.0]})
+        )
 
 
 def test_identifiers_and_texts_are_left_out(tmp_path: Path) -> None:

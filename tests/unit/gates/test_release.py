@@ -157,3 +157,11 @@ def test_a_relative_bound_allows_for_what_chance_explains(value, passed):
     measured = metric(value, 10.0, interval=(value - 3, value + 1), reference_interval=(9.0, 14.0))
     assert check([measured], {"m": Threshold(at_most_reference_plus=1.0)})[0].passed is passed
     assert check([measured], {"m": Threshold(at_most=15.0)})[0].passed is False
+
+
+def test_luck_of_the_reference_makes_no_bound_tighter():
+    lucky = metric(0.05, -0.2, chance=0.0)
+    assert check([lucky], {"m": Threshold(at_most_reference_plus=0.1)})[0].passed is True
+    assert check([lucky], {"m": Threshold(at_most_reference_plus=0.01)})[0].passed is False
+    unlucky = metric(0.35, 0.3, chance=0.0)
+    assert check([unlucky], {"m": Threshold(at_most_reference_plus=0.1)})[0].passed is True
