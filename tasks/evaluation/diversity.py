@@ -25,6 +25,10 @@ N_NEIGHBOURS = 5
 
 NEAR_QUANTILE = 0.05
 
+NEAR_ROWS = 5
+"""Rows that tell as much as an independent one: were all sets drawn again, the share's variance
+would be 2.3 to 4.9 times that of independent rows (simulated: 2 to 8 columns, 100 and 500 rows)."""
+
 LEVELS = np.arange(1, 31) / 30
 """The alphas and betas."""
 
@@ -228,7 +232,8 @@ def duplicates(comparison: Comparison) -> Outcome:
 def near_duplicates(comparison: Comparison) -> Outcome:
     """Of equally many rows of each origin.
 
-    Two rows are often the closest of each other, so the intervals are those of half the rows.
+    Two rows are often the closest of each other, and the limit rests on 5 % of the training rows:
+    the intervals, of which all this is drawn again, are those of a fifth of the rows.
     """
     sets = equal_sets(comparison)
     limit = np.quantile(sets.closest, NEAR_QUANTILE)
@@ -237,7 +242,7 @@ def near_duplicates(comparison: Comparison) -> Outcome:
         float((nearest(one, one, 2)[:, 1] <= limit).mean())
         for one in (sets.synthetic, sets.holdout)
     )
-    n_independent = max(1, len(sets.synthetic) // 2)
+    n_independent = max(1, len(sets.synthetic) // NEAR_ROWS)
     return Outcome(
         value,
         reference,

@@ -1,10 +1,10 @@
 """Small groups and clusters of rows: does the synthetic data hold enough of each?"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.special import bdtr
@@ -12,9 +12,11 @@ from sklearn.cluster import KMeans
 
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
+from tasks.evaluation.categories import Categories, categories_of
 from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.plots import ABSENT
+from tasks.evaluation.few_values import MAX_NUMBERS
+from tasks.evaluation.plots import MIN_ROWS as MIN_SHOWN
 from tasks.evaluation.rows import Part
 from tasks.params import Threshold
 from tasks.privacy.points import embedded
@@ -27,14 +29,11 @@ MIN_ROWS = 20
 
 MAX_SHOWN = 20
 
-MAX_PAIRS = 100
+MAX_PAIRS = 5_000
 """Pairs of columns whose groups are counted at most."""
 
 MAX_CATEGORIES = 50
 """Categories of a column that is paired with others at most."""
-
-Triple = tuple[int, int, int]
-"""Of the training, the holdout and the synthetic rows."""
 
 KEPT = 0.5
 """A group or cluster is kept if it has this share of its real share."""
@@ -46,33 +45,47 @@ N_CLUSTERS, ROWS_PER_CLUSTER, CLUSTERED_ROWS = 50, 40, 10_000
 
 
 @dataclass(frozen=True)
-class Group:
-    """A category, or a pair of categories.
+class Groups:
+    """The small groups of a column, or of a pair of columns.
 
     Attributes:
-        name: what people read.
-        n_columns: 1 or 2.
-        counts: its training, holdout and synthetic rows.
-        totals: all of them among which it was counted.
+        columns: one or two.
+
+    Shape:
+        labels: (G, columns) places of each group's categories among their columns' labels.
+        counts: (G, 3) its training, holdout and synthetic rows.
+        totals: (3,) all of them among which it was counted.
     """
 
-    name: str
-    n_columns: int
-    counts: Triple
-    totals: Triple
+    columns: tuple[Categories, ...]
+    labels: np.ndarray
+    counts: np.ndarray
+    totals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
 
     @property
     def shares(self) -> np.ndarray:
-        """Shape: (3,), of the training, the holdout and the synthetic rows."""
-        return np.divide(self.counts, self.totals)
+        """Shape: (G, 3), of the training, the holdout and the synthetic rows."""
+        return np.asarray(self.counts / self.totals)
 
-    def least_error(self, other: int) -> float:
+    def least_error(self, other: int) -> np.ndarray:
         """Probability of so few rows among the others if their share were `KEPT` of the real one.
 
         Given the number of rows of both sets together, those of the other are binomial.
+
+        Shape:
+            returns: (G,).
         """
         expected = KEPT * self.totals[other] / (KEPT * self.totals[other] + self.totals[0])
-        return float(bdtr(self.counts[other], self.counts[other] + self.counts[0], expected))
+        found = self.counts[:, other]
+        return np.asarray(bdtr(found.astype(float), found + self.counts[:, 0], expected))
+
+    def name(self, group: int) -> str:
+        """What people read of one of them."""
+        named = zip(self.columns, self.labels[group], strict=True)
+        return " and ".join(f"{one.column.name} = {one.labels[label]}" for one, label in named)
 
 
 @metric(
@@ -83,7 +96,7 @@ class Group:
     explanation=(
         "Share of the small groups, those categories and pairs of categories that 0.5 % to 10 % of"
         " the training rows have, of which the synthetic rows hold at least half as much, as far as"
-        " chance lets tell."
+        f" chance lets tell; numbers of at most {MAX_NUMBERS} different values count as categories."
     ),
     source="conditional test of two rates, Przyborowski and Wilenski 1940, doi:10.2307/2332612",
     threshold=Threshold(at_least=1.0),
@@ -91,14 +104,15 @@ class Group:
 def rare_groups(comparison: Comparison) -> Outcome:
     """A group is lost if its rows are significantly fewer than half of what they should be.
 
-    Categories are counted in all rows, pairs of them in the samples in memory. Groups of fewer than
-    20 training rows say nothing; a group of 1 % that is missing altogether is noticed from about
-    2,500 rows on. Columns that hold personal data are left out.
+    Categories are counted in all rows, numbers of few values and pairs in the samples in memory.
+    Groups of fewer than 20 training rows say nothing; a category of 1 % that is missing altogether
+    is noticed from about 2,500 rows on, a pair of 4 % from about 2,000. Columns that hold personal
+    data are left out; of very many columns some pairs are.
     """
-    groups = list(_categories(comparison)) + list(_pairs(comparison))
+    groups = [one for one in (*_single(comparison), *_pairs(comparison)) if len(one)]
     if not groups:
         raise NotApplicable(
-            f"no category is held by {100 * SMALLEST:g} % to {100 * LARGEST:g} % of the training"
+            f"no category or number of few values is held by {100 * SMALLEST:g} % to {100 * LARGEST:g} % of the training"
             f" rows and at least {MIN_ROWS} of them"
         )
     kept = [_kept(groups, other) for other in (2, 1)]
@@ -106,9 +120,9 @@ def rare_groups(comparison: Comparison) -> Outcome:
     return Outcome(
         value,
         reference,
-        intervals.of_share(value, len(groups)),
-        intervals.of_share(reference, len(groups)),
-        plots={"rare_groups": _shown(groups)},
+        intervals.of_share(value, len(kept[0])),
+        intervals.of_share(reference, len(kept[1])),
+        plots={"rare_groups": _shown(groups, kept[0])},
     )
 
 
@@ -149,48 +163,45 @@ def cluster_coverage(comparison: Comparison) -> Outcome:
     )
 
 
-def _categories(comparison: Comparison) -> Iterator[Group]:
-    parts: tuple[Part, ...] = ("train", "holdout", "synthetic")
-    for place, column in enumerate(comparison.discrete):
-        if column.personal:
-            continue
-        if comparison.kind == "image":
-            codes = [getattr(comparison, part).codes[:, place] for part in parts]
-        else:
-            codes = [comparison.every[part].code(place) for part in parts]
-        names = [*comparison.categories[place], ABSENT]
-        # A missing value, the code -1, is the last category.
-        counts = [np.bincount(one % len(names), minlength=len(names)) for one in codes]
-        for code in _small(counts[0], len(codes[0])):
-            name, totals = f"{column.name} = {names[code]}", _triple(map(len, codes))
-            yield Group(name, 1, _triple(count[code] for count in counts), totals)
+def _single(comparison: Comparison) -> Iterator[Groups]:
+    for column in categories_of(comparison):
+        found = [column.counted_everywhere(comparison, part) for part in get_args(Part)]
+        counts = np.column_stack([count for count, _ in found])
+        totals = np.array([total for _, total in found])
+        small = _small(counts[:, 0], totals[0])
+        yield Groups((column,), small[:, None], counts[small], totals)
 
 
-def _pairs(comparison: Comparison) -> Iterator[Group]:
-    columns = [
-        place
-        for place, names in enumerate(comparison.categories)
-        if len(names) <= MAX_CATEGORIES and not comparison.discrete[place].personal
-    ]
-    # What a model would predict first: its groups are asked for the most.
-    columns.sort(key=lambda place: comparison.discrete[place].name != comparison.target)
+def _pairs(comparison: Comparison) -> Iterator[Groups]:
+    columns = [one for one in categories_of(comparison) if len(one.labels) <= MAX_CATEGORIES + 1]
     sets = (comparison.train, comparison.holdout, comparison.synthetic)
-    for first, second in list(combinations(columns, 2))[:MAX_PAIRS]:
-        labels = [[*comparison.categories[place], ABSENT] for place in (first, second)]
-        width, size = len(labels[1]), len(labels[0]) * len(labels[1])
-        counts = [
-            np.bincount(
-                one.codes[:, first] % len(labels[0]) * width + one.codes[:, second] % width,
-                minlength=size,
-            )
-            for one in sets
-        ]
-        for cell in _small(counts[0], len(sets[0])):
-            names = [labels[0][cell // width], labels[1][cell % width]]
-            columns_named = zip((first, second), names, strict=True)
-            text = " and ".join(f"{comparison.discrete[p].name} = {n}" for p, n in columns_named)
-            totals = _triple(map(len, sets))
-            yield Group(text, 2, _triple(count[cell] for count in counts), totals)
+    totals = np.array([len(one) for one in sets])
+    # Small integers, as every column is read many times.
+    codes = [[one.of(rows).astype(np.int16) for rows in sets] for one in columns]
+    for first, second in _chosen(comparison, columns):
+        # A value that no training row has is a category more.
+        width, height = len(columns[second].labels) + 1, len(columns[first].labels) + 1
+        counts = np.column_stack(
+            [
+                np.bincount(one * np.int16(width) + other, minlength=width * height)
+                for one, other in zip(codes[first], codes[second], strict=True)
+            ]
+        )
+        small = _small(counts[:, 0], totals[0])
+        labels = np.column_stack([small // width, small % width])
+        yield Groups((columns[first], columns[second]), labels, counts[small], totals)
+
+
+def _chosen(comparison: Comparison, columns: list[Categories]) -> list[tuple[int, int]]:
+    """The pairs of columns: all, or those with the target and others at random."""
+    pairs = list(combinations(range(len(columns)), 2))
+    if len(pairs) <= MAX_PAIRS:
+        return pairs
+    order = comparison.rng("rare_groups").permutation(len(pairs)).tolist()
+    # What a model would predict first: its groups are asked for the most.
+    aims = [place for place, one in enumerate(columns) if one.column.name == comparison.target]
+    order.sort(key=lambda i: not set(aims) & set(pairs[i]))
+    return [pairs[i] for i in sorted(order[:MAX_PAIRS])]
 
 
 def _small(counts: np.ndarray, n_rows: int) -> np.ndarray:
@@ -199,30 +210,38 @@ def _small(counts: np.ndarray, n_rows: int) -> np.ndarray:
     return ((counts >= least) & (counts <= LARGEST * n_rows)).nonzero()[0]
 
 
-def _kept(groups: list[Group], other: int) -> list[bool]:
+def _kept(groups: list[Groups], other: int) -> np.ndarray:
     """Of each group whether it is not significantly under half of what it should be.
 
     Categories and pairs share the error equally, and within each all groups do.
+
+    Shape:
+        returns: (all groups,) bool.
     """
-    number = Counter(group.n_columns for group in groups)
+    number = Counter[int]()
+    for one in groups:
+        number[len(one.columns)] += len(one)
     share = ERROR / len(number)
-    return [group.least_error(other) >= share / number[group.n_columns] for group in groups]
+    return np.concatenate(
+        [one.least_error(other) >= share / number[len(one.columns)] for one in groups]
+    )
 
 
-def _shown(groups: list[Group]) -> list[dict[str, Any]]:
-    """The groups that lost the most."""
-    found = sorted(groups, key=lambda group: group.shares[2] / group.shares[0])[:MAX_SHOWN]
+def _shown(groups: list[Groups], kept: np.ndarray) -> list[dict[str, Any]]:
+    """The groups that lost the most, those that are lost for sure before the others.
+
+    Nothing is told of fewer than `MIN_SHOWN` holdout rows.
+    """
+    shares = np.concatenate([one.shares for one in groups])
+    n_holdout = np.concatenate([one.counts[:, 1] for one in groups])
+    owners = [(one, place) for one in groups for place in range(len(one))]
+    order = np.lexsort((shares[:, 2] / shares[:, 0], kept))[:MAX_SHOWN]
     return [
         {
-            "group": group.name,
-            "real": round(float(group.shares[0]), 5),
-            "synthetic": round(float(group.shares[2]), 5),
-            "holdout": round(float(group.shares[1]), 5),
+            "group": owners[i][0].name(owners[i][1]),
+            "real": round(float(shares[i, 0]), 4),
+            "synthetic": round(float(shares[i, 2]), 4),
+            "holdout": round(float(shares[i, 1]), 4) if n_holdout[i] >= MIN_SHOWN else None,
         }
-        for group in found
+        for i in order
     ]
-
-
-def _triple(values: Iterable[int]) -> Triple:
-    train, holdout, synthetic = map(int, values)
-    return train, holdout, synthetic

@@ -9,7 +9,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.rows import MISSING
 from tasks.schema import Column
 
-MIN_ROWS = 5
+MIN_ROWS = 10
 """Real rows that a category must have to be named, and a bin to be drawn."""
 
 MAX_CATEGORIES = 30
@@ -162,7 +162,10 @@ def nice_edges(real: np.ndarray, n_bins: int = _N_BINS) -> np.ndarray:
 
 
 def _bars(codes: list[np.ndarray], categories: list[str]) -> dict[str, Any]:
-    """Shares by category: the frequent ones in order, then what is missing, then all others."""
+    """Shares by category: the frequent ones in order, then what is missing, then all others.
+
+    Of fewer than `MIN_ROWS` holdout rows the share is drawn as none.
+    """
     counts = [np.bincount(one[one >= 0], minlength=len(categories)) for one in codes]
     named = [i for i in np.argsort(-counts[0], kind="stable") if counts[0][i] >= MIN_ROWS]
     named = named[:MAX_CATEGORIES]
@@ -172,7 +175,10 @@ def _bars(codes: list[np.ndarray], categories: list[str]) -> dict[str, Any]:
     columns = []
     for one, count, n_absent in zip(codes, counts, absent, strict=True):
         shown = [int(count[i]) for i in named] + ([n_absent] if show_absent else [])
-        columns.append(shares(np.array([*shown, len(one) - sum(shown)]), len(one)))
+        columns.append(np.array([*shown, len(one) - sum(shown)]))
+    holdout = columns[1][:-1]
+    holdout[holdout < MIN_ROWS] = 0
+    columns = [shares(column, len(one)) for column, one in zip(columns, codes, strict=True)]
     labels = [*labels, *([ABSENT] if show_absent else []), OTHER]
     if not any(column[-1] for column in columns):
         labels, columns = labels[:-1], [column[:-1] for column in columns]

@@ -29,7 +29,7 @@ from tasks.evaluation.utility.transfer import Lesson, holdout_redraws, predictio
 MAX_SHOWN = 30
 """Groups that a picture shows at most."""
 
-MIN_SHOWN_ROWS = 5
+MIN_SHOWN_ROWS = 10
 """Training rows of a shown group with the outcome, and without it."""
 
 MIN_POSITIVES = 30

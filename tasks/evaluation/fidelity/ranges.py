@@ -12,6 +12,7 @@ import numpy as np
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.few_values import MAX_NUMBERS, few_values, places_of
 from tasks.evaluation.fidelity.leaving_out import counts, groups, outcome, sums
 from tasks.evaluation.rows import MISSING, Rows
 from tasks.params import Threshold
@@ -19,17 +20,11 @@ from tasks.params import Threshold
 MIN_ROWS = 20
 """Training rows that a value must have, and rows that it should have in a set, to be asked for."""
 
-MAX_NUMBERS = 32
-"""Different numbers up to which a numeric column is one of categories too: codes, counts, years."""
-
 N_BINS = 20
 """Parts of the range of a number."""
 
 INNER = (0.005, 0.995)
 """Quantiles of the training rows between which the range is looked at."""
-
-_SAME = 1e-9
-"""Relative difference below which two numbers are the same value."""
 
 _TOO_FEW = (
     f"no {{}} has {MIN_ROWS} training rows and should have {MIN_ROWS} among as many rows as are"
@@ -140,32 +135,11 @@ def _sets(comparison: Comparison) -> tuple[Rows, Rows, Rows]:
 def _categories(comparison: Comparison) -> Columns:
     discrete = list(zip(*(rows.codes.T for rows in _sets(comparison)), strict=True))
     numeric = [
-        (_places(known, triple[0]), _places(known, triple[1]), _places(known, triple[2]))
+        (places_of(known, triple[0]), places_of(known, triple[1]), places_of(known, triple[2]))
         for triple in zip(*(rows.numbers.T for rows in _sets(comparison)), strict=True)
-        if (known := _few_values(triple[0])) is not None
+        if (known := few_values(triple[0])) is not None
     ]
     return [*discrete, *numeric]
-
-
-def _few_values(numbers: np.ndarray) -> np.ndarray | None:
-    """The different values, ascending, if there are few."""
-    present = numbers[~np.isnan(numbers)]
-    if len(present) == 0 or len(np.unique(present[:1000])) > MAX_NUMBERS:
-        return None
-    known = np.unique(present)
-    return known if len(known) <= MAX_NUMBERS else None
-
-
-def _places(known: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Shape: (N,) int, the place of each number among those known; MISSING for another one."""
-    present = np.nan_to_num(numbers, nan=np.inf)
-    after = np.minimum(np.searchsorted(known, present), len(known) - 1)
-    before = np.maximum(after - 1, 0)
-    for place in (after, before):
-        same = np.abs(known[place] - present) <= _SAME * np.abs(known[place])
-        after = np.where(same, place, after)
-    found = np.abs(known[after] - present) <= _SAME * np.abs(known[after])
-    return np.where(found, after, MISSING)
 
 
 def _parts(

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.evaluation import intervals
 from tasks.evaluation.base import Metric, NotApplicable, measure
 from tasks.evaluation.diversity import (
     alpha_precision,
@@ -32,6 +33,9 @@ ALL = (
     cluster_coverage,
     rare_groups,
 )
+
+VARIED = {"v": ["a", "b", "c"] * 20}
+"""Beside columns that say nothing: real rows that are all alike are refused."""
 
 
 def table(n_rows: int, seed: int) -> pa.Table:
@@ -120,6 +124,14 @@ def test_a_collapse_to_variants_of_few_rows(tmp_path: Path) -> None:
     assert found.reference == pytest.approx(0.05, abs=0.03)
 
 
+def test_close_rows_are_not_independent(tmp_path: Path) -> None:
+    data = compare(tmp_path, schema_of(table(500, 0)), table(500, 0), table(500, 1), table(500, 2))
+    found = near_duplicates(data)
+    assert found.interval == intervals.of_share(found.value, 100)
+    assert found.reference is not None
+    assert found.reference_interval == intervals.of_share(found.reference, 100)
+
+
 def test_synthetic_rows_only_in_the_middle(tmp_path: Path) -> None:
     train = table(800, 0)
     middle = table(6_000, 2)
@@ -154,10 +166,10 @@ def test_three_rows_are_too_few(tmp_path: Path, metric: Metric) -> None:
 @pytest.mark.parametrize(
     "columns",
     [
-        {"x": pa.nulls(60, pa.float64()), "c": pa.nulls(60, pa.string())},
-        {"x": np.ones(60), "c": ["a"] * 60},
+        {"x": pa.nulls(60, pa.float64()), "c": pa.nulls(60, pa.string()), **VARIED},
+        {"x": np.ones(60), "c": ["a"] * 60, **VARIED},
         {"x": np.concatenate([np.full(30, 1e299), np.full(30, -1e299)])},
-        {"x": np.concatenate([np.zeros(30), np.full(30, -0.0)])},
+        {"x": np.concatenate([np.zeros(30), np.full(30, -0.0)]), **VARIED},
         {"c": [str(i) for i in range(60)]},
         {"c": ["a", "b"] * 30},
     ],

@@ -15,14 +15,14 @@ def test_no_extreme_and_no_rare_category_is_published(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     salary = rng.lognormal(10, 1, 1000)
     salary[7] = 123_456_789.25
-    town = ["Rome"] * 500 + ["Oslo"] * 496 + ["Tiny"] * 4
+    town = ["Rome"] * 500 + ["Oslo"] * 491 + ["Tiny"] * 9
     rows = pa.table({"salary": salary, "town": town})
     made = pa.table({"salary": salary[:500], "town": ["Rome"] * 400 + ["Mars"] * 100})
     data = compare(tmp_path, schema_of(rows), rows, rows, made)
     numbers, towns = column_plots(data, np.array([1.0, np.nan]))
     assert len(numbers["edges"]) == len(numbers["real"]) + 1
-    assert sum(numbers["real"]) == pytest.approx(1, abs=0.03)  # but for bins of few rows
-    assert min(share for share in numbers["real"] if share) >= 5 / 1000
+    assert sum(numbers["real"]) == pytest.approx(1, abs=0.06)  # but for bins of few rows
+    assert min(share for share in numbers["real"] if share) >= 10 / 1000
     assert numbers["edges"][-1] < 300_000
     assert not set(numbers["edges"]) & set(salary)
     assert towns == {
@@ -30,15 +30,15 @@ def test_no_extreme_and_no_rare_category_is_published(tmp_path: Path) -> None:
         "meaning": "categorical",
         "error": None,
         "categories": ["Rome", "Oslo", "(other)"],
-        "real": [0.5, 0.496, 0.004],
-        "holdout": [0.5, 0.496, 0.004],
+        "real": [0.5, 0.491, 0.009],
+        "holdout": [0.5, 0.491, 0.009],
         "synthetic": [0.8, 0.0, 0.2],
     }
     assert "Tiny" not in json.dumps([numbers, towns], allow_nan=False)
 
 
 def test_missing_values_have_their_own_share(tmp_path: Path) -> None:
-    rows = pa.table({"x": [1.0, 2.0, None, 3.0] * 5, "c": ["a", None, "b", "b"] * 5})
+    rows = pa.table({"x": [1.0, 2.0, None, 3.0] * 10, "c": ["a", None, "b", "b"] * 10})
     data = compare(tmp_path, schema_of(rows), rows, rows, rows.slice(0, 2))
     x, c = column_plots(data, np.zeros(2))
     assert x["missing"] == {"real": 0.25, "holdout": 0.25, "synthetic": 0.0}
@@ -87,12 +87,22 @@ def test_matrix_has_null_for_nan() -> None:
 
 
 def test_few_missing_values_are_not_told(tmp_path: Path) -> None:
-    rows = pa.table({"x": [*range(50), *([None] * 4)], "c": ["a"] * 50 + [None] * 4})
+    rows = pa.table({"x": [*range(50), *([None] * 9)], "c": ["a"] * 50 + [None] * 9})
     made = pa.table({"x": [*range(8), None, None], "c": ["a"] * 9 + [None]})
     data = compare(tmp_path, schema_of(rows), rows, rows, made)
     x, c = column_plots(data, np.zeros(2))
     assert x["missing"] == {"real": 0.0, "holdout": 0.0, "synthetic": 0.2}
     assert c["missing"] == {"real": 0.0, "holdout": 0.0, "synthetic": 0.1}
+
+
+def test_few_holdout_rows_of_a_category_are_not_told(tmp_path: Path) -> None:
+    rows = pa.table({"c": ["a"] * 60 + ["b"] * 30 + [None] * 10})
+    holdout = pa.table({"c": ["a"] * 82 + ["b"] * 9 + [None] * 9})
+    data = compare(tmp_path, schema_of(rows), rows, holdout, rows)
+    [c] = column_plots(data, np.zeros(1))
+    assert c["categories"] == ["a", "b", "(missing)"]
+    assert c["real"] == [0.6, 0.3, 0.1]
+    assert c["holdout"] == [0.82, 0.0, 0.0]
 
 
 def test_wide_tables_are_drawn_by_their_worst_columns(tmp_path: Path) -> None:

@@ -56,10 +56,10 @@ def test_a_group_that_was_never_made(tmp_path: Path) -> None:
 
 
 def test_what_rests_on_few_people_is_not_shown(tmp_path: Path) -> None:
-    real = {**REAL, ("c", "yes"): 4, ("c", "no"): 40, ("d", "yes"): 10, ("d", "no"): 19}
+    real = {**REAL, ("c", "yes"): 9, ("c", "no"): 40, ("d", "yes"): 10, ("d", "no"): 19}
     data = told(tmp_path, people(real), people(real))
     [groups] = groups_of(data, happening_of(data))
-    # d has 29 rows: it is not compared; c is, but four people with the outcome are not told of.
+    # d has 29 rows: it is not compared; c is, but nine people with the outcome are not told of.
     assert [data.categories[0][code] for code in groups.codes] == ["a", "b", "c"]
     assert {one["group"] for one in group_rate_error(data).plots["fairness"]} == {"a", "b"}
 
