@@ -96,6 +96,16 @@ class Result:
         )
 
     @property
+    def compared_with(self) -> float | None:
+        """The reference; what guessing scores where the reference is better than that by luck."""
+        reference, chance = self.measurement.reference, self.measurement.chance
+        if reference is None or chance is None:
+            return reference
+        return (
+            max(reference, chance) if self.measurement.goal == "lower" else min(reference, chance)
+        )
+
+    @property
     def bounds(self) -> tuple[float | None, float | None]:
         """The lowest and the highest value that passes; null: no such bound.
 
@@ -104,10 +114,7 @@ class Result:
         """
         if self.threshold is None:
             return None, None
-        asked, reference = self.threshold, self.measurement.reference
-        if reference is not None and self.measurement.chance is not None:
-            worse = max if self.measurement.goal == "lower" else min
-            reference = worse(reference, self.measurement.chance)
+        asked, reference = self.threshold, self.compared_with
         lowest = [] if asked.at_least is None else [asked.at_least]
         highest = [] if asked.at_most is None else [asked.at_most]
         above, below = self.noise

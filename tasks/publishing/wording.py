@@ -24,6 +24,7 @@ def bounds_in_words(result: Result) -> str:
     if threshold is None:
         return ""
     (lowest, highest), (above, below) = result.bounds, result.noise
+    start = "reference" if result.compared_with == result.measurement.reference else "guessing"
     parts = []
     for bound, sign, absolute, offset, operator, chance in (
         (lowest, "≥", threshold.at_least, threshold.at_least_reference_minus, "−", below),
@@ -34,7 +35,7 @@ def bounds_in_words(result: Result) -> str:
         relative = offset is not None and bound != absolute
         room = [number(offset)] if offset else []
         room += [f"{number(chance)} for chance"] if chance else []
-        note = f" ({f' {operator} '.join(['reference', *room])})" if relative else ""
+        note = f" ({f' {operator} '.join([start, *room])})" if relative else ""
         parts.append(f"{sign} {number(bound)}{note}")
     return " and ".join(parts)
 
