@@ -31,7 +31,7 @@ MAX_OTHERS = 16_000
 MAX_LEARNED = 10_000
 """Rows of a side that the classifier learns from at most."""
 
-MIN_OTHERS = 500
+MIN_OTHERS = 1_000
 """Non-members below which one in a hundred of them is too few to place a threshold by."""
 
 FALSE_POSITIVES = 0.01

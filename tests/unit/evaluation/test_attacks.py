@@ -196,7 +196,7 @@ def test_images_are_attacked_by_distance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ATTACKS)
 def test_the_same_rows_give_the_same_numbers(tmp_path: Path, metric: Metric) -> None:
-    first, second = (attacked(tmp_path / name, honest, 1200) for name in ("a", "b"))
+    first, second = (attacked(tmp_path / name, honest, 2000) for name in ("a", "b"))
     assert metric(first) == metric(second)
 
 
@@ -218,7 +218,7 @@ def test_too_few_rows(
 
 
 def test_few_false_alarms_need_many_others(tmp_path: Path) -> None:
-    with pytest.raises(NotApplicable, match="needs 500 holdout rows, found 200"):
+    with pytest.raises(NotApplicable, match="needs 1000 holdout rows, found 200"):
         membership_tpr(attacked(tmp_path, honest, 400))
 
 
@@ -227,19 +227,6 @@ def test_one_column_is_too_few(tmp_path: Path, metric: Metric) -> None:
     rows = [population(100, seed).select(["pay"]) for seed in range(3)]
     with pytest.raises(NotApplicable, match="needs two columns"):
         metric(compare(tmp_path, schema_of(rows[0]), *rows))
-
-
-def test_nothing_is_secret_where_nothing_varies(tmp_path: Path) -> None:
-    rows = [pa.table({"x": [1.0] * n, "c": ["a"] * n}) for n in (100, 60, 80)]
-    data = compare(tmp_path, schema_of(rows[0]), *rows)
-    with pytest.raises(NotApplicable, match="one value only"):
-        attribute_inference(data)
-    for metric in (singling_out_univariate, singling_out_multivariate):
-        with pytest.raises(NotApplicable, match=r"needs 20 descriptions .* found 0"):
-            metric(data)
-    for metric in (membership_density, membership_classifier, membership_distance):
-        assert metric(data).value == 0.5
-    assert linkability(data).value == 0
 
 
 @pytest.mark.parametrize(
