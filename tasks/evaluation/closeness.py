@@ -7,7 +7,7 @@ from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.closest import MIN_ROWS, Search, sampled_points, search
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.plots import MIN_ROWS as MIN_SHOWN
-from tasks.evaluation.plots import shares
+from tasks.evaluation.plots import bins_for, shares
 from tasks.params import Threshold
 from tasks.privacy.distances import Points, blocks, closer_share, nearest
 from tasks.privacy.leaks import Assignment, by_labels, by_ratio, by_share, by_smallest, ratios
@@ -25,8 +25,6 @@ LEVELS = (0.01, 0.02, 0.05)
 
 RATIOS = (0.1, 0.25, 0.5)
 """Ratios of distances to the closest and second closest training row under which they are."""
-
-_N_BINS = 40
 
 
 @metric(
@@ -282,12 +280,13 @@ def _histograms(
     Bins of fewer than `MIN_SHOWN` real rows, or synthetic ones, are drawn empty.
     """
     longest = float(np.quantile(np.concatenate([to_train, to_holdout, held_out]), 0.99))
-    edges = np.linspace(0, longest or 1.0, _N_BINS + 1)
+    n_bins = bins_for(len(held_out))
+    edges = np.linspace(0, longest or 1.0, n_bins + 1)
     found = {"to_train": to_train, "to_holdout": to_holdout, "holdout_to_train": held_out}
     counts = {
         name: np.bincount(
-            np.clip(np.searchsorted(edges, one, side="right") - 1, 0, _N_BINS - 1),
-            minlength=_N_BINS,
+            np.clip(np.searchsorted(edges, one, side="right") - 1, 0, n_bins - 1),
+            minlength=n_bins,
         )
         for name, one in found.items()
     }

@@ -15,6 +15,9 @@ _FEW_DIMENSIONS = 8
 
 _MISSING_RANK = -0.5
 
+SMALLEST = 1e-150
+"""Numbers closer to zero count as zero, and such scales as none: their squares are hardly numbers."""
+
 _MIN_KNOTS, _MAX_KNOTS, _ROWS_PER_KNOT = 16, 4096, 16
 """How many real values of a column ranks are interpolated between, if it has so many."""
 
@@ -80,7 +83,7 @@ class Gower:
         Shape:
             real_numbers: (R, C) float, NaN where missing.
         """
-        known = tuple(_known(column) for column in real_numbers.T)
+        known = tuple(_known(column) for column in _without_traces(real_numbers).T)
         return cls(known, max(1, len(known) + n_codes))
 
     def points(self, numbers: np.ndarray, codes: np.ndarray) -> Points:
@@ -92,7 +95,7 @@ class Gower:
         """
         ranks = np.empty(numbers.shape)
         for place, known in enumerate(self.known):
-            ranks[:, place] = np.interp(numbers[:, place], *known)
+            ranks[:, place] = np.interp(_without_traces(numbers[:, place]), *known)
         ranks[np.isnan(numbers)] = _MISSING_RANK
         return Points(ranks / np.sqrt(self.n_columns), codes, 1 / self.n_columns)
 
@@ -149,6 +152,11 @@ def embedded(points: Points, references: Points) -> np.ndarray:
         scaled = np.vstack([table, np.zeros(table.shape[1])]) * np.sqrt(references.code_weight / 2)
         vectors[:, start:end] = scaled[_places(points.codes[:, place], known[place])]
     return vectors
+
+
+def _without_traces(numbers: np.ndarray) -> np.ndarray:
+    """Zero in place of what is next to it: ranks between such numbers would rise infinitely fast."""
+    return np.where(np.abs(numbers) < SMALLEST, 0.0, numbers)
 
 
 def _known(real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.privacy.distances import Points
+from tasks.privacy.points import SMALLEST, Points
 
 _TAIL = 0.001
 """Share of the real values at either end of a column that do not decide its scale."""
@@ -25,7 +25,8 @@ class Standardised:
         high: the 99.9 % quantile; what is beyond either is brought back to it.
         peak: the larger of their magnitudes, so that no square overflows.
         mean: of the real values, cut and divided by `peak`.
-        deviation: of them; infinite where a column has one value only, which separates nothing.
+        deviation: of them; infinite where a column has one value only, or numbers too small to have
+            squares, which separate nothing.
         n_columns: numbers and categories together.
 
     Source: closeness by the L2 distance of normalised attributes, Chen et al. 2020,
@@ -77,7 +78,8 @@ def _scale(present: np.ndarray) -> tuple[float, float, float, float, float]:
     if len(present) == 0:
         return 0.0, 0.0, 1.0, 0.0, np.inf
     low, high = np.quantile(present, [_TAIL, 1 - _TAIL], method="nearest")
-    peak = max(abs(low), abs(high)) or 1.0
+    peak = max(abs(low), abs(high))
+    if peak < SMALLEST or low == high:
+        return low, high, max(peak, 1.0), low / max(peak, 1.0), np.inf
     values = np.clip(present, low, high) / peak
-    deviation = float(values.std()) if low < high else 0.0
-    return low, high, peak, float(values.mean()), deviation or np.inf
+    return low, high, peak, float(values.mean()), float(values.std()) or np.inf

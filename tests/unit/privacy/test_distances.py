@@ -53,6 +53,13 @@ def test_a_column_without_real_values_separates_nothing() -> None:
     assert nearest(rows.take(np.array([0])), rows.take(np.array([1])))[0, 0] == 0
 
 
+def test_numbers_next_to_zero_are_zero() -> None:
+    real = np.array([[0.0], [5e-324], [-3e-310], [2e-151], [1.0]])
+    rows = gower(real, np.zeros((5, 0), int), real)
+    # Four of five values are one, of the rank 0.4; the last one has 0.9.
+    np.testing.assert_allclose(rows.numbers[:, 0], [0.4, 0.4, 0.4, 0.4, 0.9])
+
+
 def test_only_categories() -> None:
     rows = gower(np.zeros((2, 0)), np.array([[0, 1], [0, 2]]), np.zeros((2, 0)))
     found = nearest(rows.take(np.array([0])), rows.take(np.array([1])))[0, 0]

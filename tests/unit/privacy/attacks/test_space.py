@@ -40,6 +40,12 @@ def test_a_column_of_one_value_separates_nothing(value: float) -> None:
     np.testing.assert_array_equal(found.numbers, 0)
 
 
+def test_numbers_too_small_to_have_squares_separate_nothing() -> None:
+    space = Standardised.of(np.array([[5e-320], [1e-310], [-1e-151]]), n_codes=0)
+    found = space.points(np.array([[5e-320], [1e-310], [1e300], [NAN]]), np.zeros((4, 0), int))
+    np.testing.assert_allclose(found.numbers[:, 0], [0, 0, 0, -1], atol=1e-150)
+
+
 def test_some_columns_keep_what_they_add() -> None:
     space = Standardised.of(np.array([[10.0, 1.0], [30.0, 2.0]]), n_codes=2)
     rows = space.points(np.array([[10.0, 1.0], [30.0, 2.0]]), np.array([[0, 0], [0, 1]]))
