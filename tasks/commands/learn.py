@@ -95,6 +95,8 @@ def _learn_suite(
         table.name: learn_stored(folder, table, rng_for(params.seed, "learn", point, table.name))
         for table in schema.tables
     }
+    if point == "raw":
+        learned = {name: found.of_real_data() for name, found in learned.items()}
     path = at.suite(point)
     tables = [
         (None if name == schema.main.name else name, found.expectations)

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 
 from tasks.gates.chance import repeated_rows
+from tasks.gates.learn.edges import DAY, moment_edges, moment_range, quantile_edges
 from tasks.gates.learn.patterns import learn_pattern
-from tasks.gates.learn.ranges import learn_bounds
+from tasks.gates.learn.ranges import far_above, learn_bounds
 from tasks.gates.learn.rounding import (
     FEW,
     NAMED_ROWS,
     count_told,
-    rounded,
     rows_told,
     share_told,
-    step_of,
 )
 from tasks.gates.measures import Of, flagged, kind_of, measured
 from tasks.gates.suites import Expected
@@ -26,19 +25,26 @@ from tasks.schema import Column
 REAL_ONLY = ("clean",)
 """At the gate of synthetic data chance is not judged: its metrics say how it differs from real data."""
 
+SYNTHETIC_ONLY = ("synthetic",)
+"""What held in all rows, but in too few for it to be asked of every real one that comes."""
+
+ENOUGH = 400
+"""Rows from which on what none of them did (be missing, be another value) is asked of every one.
+
+Of fewer rows what one in a hundred does may be absent by chance; it is counted then.
+"""
+
 MARGIN = 0.005
 """A drift (KS or PSI) that would not matter were it known exactly."""
 
 MAX_LISTED = 100
 """Values that are listed of a column at most, the commonest ones."""
 
-_QUANTILES = np.linspace(0.05, 0.95, 19)
-_CLOSED_SHARE, _CLOSED_ROWS = 0.05, 400
-"""Share that the rarest value must have, and rows that there must be, for the list to be complete.
+_CLOSED_SHARE = 0.05
+"""Share that the rarest of all values must have for the list to be complete."""
 
-Of fewer rows a category that one in a hundred has may be absent by chance, and every fresh row of it
-would be refused; how many are not in the list is then counted.
-"""
+_TELLING = 200
+"""Rows without the commonest value from which on no real number may lie beyond the far range."""
 
 _FEWEST = 20
 """Rows with which a column is learned at all, and missing rows that may become too few."""
@@ -52,7 +58,7 @@ _DENSE = 20
 HUGE = 1e150
 """Numbers from here on, infinity among them, have no ranges: their differences overflow."""
 
-_DAY = 86_400
+_BETWEEN = "expect_column_values_to_be_between"
 
 
 def learn_column(values: pd.Series, column: Column) -> list[Expected]:
@@ -63,7 +69,7 @@ def learn_column(values: pd.Series, column: Column) -> list[Expected]:
         column: what the schema says of it.
     """
     name, known = column.name, values.dropna()
-    learned = [_missing(values, name)]
+    learned = _missing(values, name)
     kind = kind_of(values)
     if len(known) < _FEWEST or kind == "other":
         return learned
@@ -103,29 +109,18 @@ def chance(kind: str, known: int, kwargs: Mapping[str, Any]) -> Expected:
     return Expected(kind, told, None, None, REAL_ONLY)
 
 
-def quantile_edges(found: np.ndarray, quantiles: np.ndarray = _QUANTILES) -> list[float]:
-    """Rounded edges at quantiles of the values, and of those that are not the commonest one."""
-    values, counts = np.unique(found, return_counts=True)
-    others = found[found != values[counts.argmax()]]
-    places = np.quantile(found, quantiles)
-    if counts.max() > 0.1 * len(found) and len(others) >= 2 * NAMED_ROWS:
-        places = np.append(places, np.quantile(others, quantiles[1::2]))
-    return rounded(places, step_of(float(places.max() - places.min()), digits=3))
+def always(kind: str, kwargs: Mapping[str, Any], *, is_sure: bool) -> Expected:
+    """What held in every row: asked of every one of synthetic data, and if sure of real data too."""
+    return Expected(kind, dict(kwargs), None, None, None if is_sure else SYNTHETIC_ONLY)
 
 
-def moment_edges(found: np.ndarray, quantiles: np.ndarray = _QUANTILES) -> list[str]:
-    """Edges of moments as ISO texts, at full hours or, over more than a month, days."""
-    seconds = found.astype("datetime64[s]").astype(np.int64)
-    step = _DAY if np.ptp(seconds) > 30 * _DAY else 3600
-    edges = np.unique(np.round(np.quantile(seconds, quantiles) / step).astype(np.int64) * step)
-    return [str(edge) for edge in edges.astype("datetime64[s]")]
-
-
-def _missing(values: pd.Series, name: str) -> Expected:
+def _missing(values: pd.Series, name: str) -> list[Expected]:
     count = int(values.isna().sum())
     if count == 0:
-        return Expected("expect_column_values_to_not_be_null", {"column": name}, None, None)
-    return _share(values, name, "missing", fewer=count >= _FEWEST)
+        never = "expect_column_values_to_not_be_null"
+        learned = always(never, {"column": name}, is_sure=len(values) >= ENOUGH)
+        return [learned, *([] if learned.points is None else [_share(values, name, "missing")])]
+    return [_share(values, name, "missing", fewer=count >= _FEWEST)]
 
 
 def _identity(known: pd.Series, name: str, kind: str) -> list[Expected]:
@@ -133,7 +128,7 @@ def _identity(known: pd.Series, name: str, kind: str) -> list[Expected]:
     repeated, pairs = repeated_rows(known.to_frame(), [name])
     if repeated > REPEATED * len(known):
         return []
-    if repeated == 0 and kind == "whole number":
+    if repeated == 0 and kind == "whole number" and len(known) >= ENOUGH:
         numbers = known.astype("int64")
         if int(numbers.max()) - int(numbers.min()) < _DENSE * len(known):
             kwargs = {"column": name}
@@ -172,14 +167,17 @@ def _numbers(known: pd.Series, name: str, kind: str) -> list[Expected]:
         # Ranges and edges of such numbers cannot be computed.
         return [_share(known, name, "zero", fewer=True), _most_common(known, name)]
     if found.min() == found.max():
-        # What all rows have is not about one of them.
-        only = {"column": name, "min_value": float(found[0]), "max_value": float(found[0])}
-        always = Expected("expect_column_values_to_be_between", only, None, None)
-        return [always, *_listed(known, name, listed_values(known)[:1])]
+        # What all rows have is not about one of them; what is rarer than one of them may come.
+        only: dict[str, Any] = {"min_value": float(found[0]), "max_value": float(found[0])}
+        return [
+            always(_BETWEEN, {"column": name, **only}, is_sure=False),
+            _share(known, name, "outside", **only),
+            *_listed(known, name, listed_values(known)[:1]),
+        ]
     bounds = learn_bounds(found)
     bound = {"column": name, "min_value": bounds.low, "max_value": bounds.high}
     learned = [
-        Expected("expect_column_values_to_be_between", bound, None, None),
+        always(_BETWEEN, bound, is_sure=_telling(found) >= _TELLING),
         _share(known, name, "zero", fewer=True),
         _most_common(known, name),
         _by_edges(found, name, "value", quantile_edges(found)),
@@ -193,41 +191,55 @@ def _numbers(known: pd.Series, name: str, kind: str) -> list[Expected]:
     return learned
 
 
+def _telling(found: np.ndarray) -> int:
+    """Rows that tell how far numbers reach: not those with the commonest value."""
+    return len(found) - int(np.unique(found, return_counts=True)[1].max())
+
+
 def _moments(known: pd.Series, name: str) -> list[Expected]:
     found = measured(known, "value")
     seconds = found.astype(np.int64)
     spread = int(np.ptp(seconds))
-    step = _DAY if spread > _DAY else 3600
-    margin = max(spread // 4, step)
-    ends = [(seconds.min() - margin) // step * step, -((-seconds.max() - margin) // step) * step]
-    low, high = (str(np.datetime64(int(end), "s")) for end in ends)
-    strict = {"column": name, "of": "outside", "min_value": low, "max_value": high}
+    margin = max(spread // 4, DAY if spread > DAY else 3600)
+    near: dict[str, Any] = moment_range(seconds.min() - margin, seconds.max() + margin)
     learned = [
-        Expected("expect_column_share_to_be_stable", strict, None, None, REAL_ONLY),
+        *(_far_moments(seconds, name, margin) if len(known) >= ENOUGH else []),
+        _share(known, name, "outside", **near),
         _most_common(known, name),
         *([_by_edges(found, name, "value", moment_edges(found))] if spread else []),
         *_by_values(known, name, "hour"),
     ]
-    if spread > 14 * _DAY:
+    if spread > 14 * DAY:
         learned += _by_values(known, name, "weekday")
-    if spread > 60 * _DAY:
+    if spread > 60 * DAY:
         learned += _by_values(known, name, "day")
-    if spread > 365 * _DAY:
+    if spread > 365 * DAY:
         learned += _by_values(known, name, "month")
     return learned
+
+
+def _far_moments(seconds: np.ndarray, name: str, margin: int) -> list[Expected]:
+    """A range that no moment may leave: for years that cannot be, not for drift."""
+    middle = float(np.median(seconds))
+    low, high = middle - far_above(middle - seconds), middle + far_above(seconds - middle)
+    far = {"column": name, "of": "outside", **moment_range(low - margin, high + margin)}
+    return [Expected("expect_column_share_to_be_stable", far, None, None, REAL_ONLY)]
 
 
 def _text(known: pd.Series, name: str, column: Column, *, is_hidden: bool) -> list[Expected]:
     known = known.astype(str)
     listed = [] if is_hidden else listed_values(known)
     counts = known.value_counts()
-    has_all = len(listed) == len(counts) and counts.min() >= _CLOSED_SHARE * len(known)
-    if has_all and len(known) >= _CLOSED_ROWS:
+    learned = []
+    if len(listed) == len(counts) and counts.min() >= _CLOSED_SHARE * len(known):
         kwargs = {"column": name, "value_set": sorted(listed)}
-        closed = Expected("expect_column_values_to_be_in_set", kwargs, None, None)
-        return [closed, *_listed(known, name, listed)]
+        # Of a column with one value, another one may be as rare as it likes.
+        is_sure = len(known) >= ENOUGH and len(listed) > 1
+        learned = [always("expect_column_values_to_be_in_set", kwargs, is_sure=is_sure)]
+        if is_sure:
+            return learned + _listed(known, name, listed)
     lengths = measured(known, "length")
-    learned = [
+    learned += [
         _share(known, name, flag) for flag in ("untrimmed", "empty", "placeholder", "damaged")
     ]
     learned.append(_share(known, name, "not ASCII", fewer=True))

@@ -13,7 +13,8 @@ from tasks.storage import read_json
 
 NOTES = (
     "Learned by `proofmint learn`; review it, and change what you know better. docs/gates.md says"
-    " how tolerances come about. What counts at the points [clean] is not asked of synthetic data."
+    " how tolerances come about. What counts at the points [clean] is not asked of synthetic data,"
+    " and what counts at [synthetic] of no real data."
 )
 
 

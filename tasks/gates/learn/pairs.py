@@ -14,9 +14,8 @@ from tasks.gates.learn.columns import (
     chance,
     is_coded,
     listed_values,
-    moment_edges,
-    quantile_edges,
 )
+from tasks.gates.learn.edges import moment_edges, quantile_edges
 from tasks.gates.learn.rounding import NAMED_ROWS, share_told
 from tasks.gates.measures import cells_of, kind_of, measured, n_cells
 from tasks.gates.suites import Expected

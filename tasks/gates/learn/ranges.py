@@ -43,7 +43,7 @@ def learn_bounds(values: np.ndarray) -> Bounds:
     Args:
         values: (N,) finite, N > 1, not all equal.
     """
-    low, high = -_far(-values), _far(values)
+    low, high = -far_above(-values), far_above(values)
     if is_floor(values):
         low = max(low, 0.0)
     if is_floor(-values):
@@ -98,8 +98,12 @@ def tail_shape(values: np.ndarray) -> float:
     return 0.5 * (1 - float(excess.mean()) ** 2 / variance) + 3 / math.sqrt(n_tail)
 
 
-def _far(values: np.ndarray) -> float:
-    """A bound above all of the values that ten times as many would keep to."""
+def far_above(values: np.ndarray) -> float:
+    """A bound above all of the values that ten times as many would keep to.
+
+    Args:
+        values: (N,) finite, N > 1.
+    """
     top, middle = float(values.max()), float(np.median(values))
     is_positive = float(values.min()) >= 0
     if middle == 0 and top > 0 and is_positive:

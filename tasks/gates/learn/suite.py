@@ -4,13 +4,19 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from tasks.gates.chance import JUDGES, judge, repeated_rows
-from tasks.gates.learn.columns import REAL_ONLY, REPEATED, learn_column, repeats
+from tasks.gates.learn.columns import (
+    REAL_ONLY,
+    REPEATED,
+    SYNTHETIC_ONLY,
+    learn_column,
+    repeats,
+)
 from tasks.gates.learn.pairs import learn_pairs
 from tasks.gates.learn.rounding import rows_told
 from tasks.gates.learn.rules import learn_rules
@@ -38,6 +44,11 @@ class LearnedTable:
 
     expectations: tuple[Expected, ...]
     given_up: tuple[Expected, ...]
+
+    def of_real_data(self) -> Self:
+        """Less what is asked of synthetic data only."""
+        kept = tuple(e for e in self.expectations if e.points != SYNTHETIC_ONLY)
+        return dataclasses.replace(self, expectations=kept)
 
 
 def learn_table(

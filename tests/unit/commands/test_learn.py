@@ -64,7 +64,8 @@ def test_two_steps_from_raw_data_to_three_suites(root, capsys):
 
     raw, clean = load_suite(suite(root, "raw")), load_suite(suite(root, "clean"))
     assert raw.at("raw") == raw
-    assert len(clean.at("clean").expectations) == len(clean.expectations)
+    assert {e.points for e in raw.expectations} == {None}
+    assert {e.points for e in clean.expectations} == {None, ("clean",), ("synthetic",)}
     synthetic = {e.type for e in clean.at("synthetic").expectations}
     assert synthetic == {
         "expect_table_columns_to_match_ordered_list",

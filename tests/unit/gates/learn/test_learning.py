@@ -14,7 +14,7 @@ from tasks.gates.learn.patterns import learn_pattern
 from tasks.gates.learn.ranges import is_floor, learn_bounds
 from tasks.gates.learn.rounding import count_told, outward, rounded, rows_told, step_of
 from tasks.gates.learn.rules import learn_rules
-from tasks.gates.learn.suite import learn_table
+from tasks.gates.learn.suite import breaks, learn_table
 from tasks.gates.measures import breaking, flagged, measured
 from tasks.schema import Column, Meaning, TableSchema
 
@@ -208,9 +208,51 @@ def test_any_column_can_be_learned_and_meets_what_was_learned(values):
                 assert judge(e.type, frame, e.kwargs).passed, e
 
 
+@pytest.mark.parametrize(("n_rows", "points"), [(399, ("synthetic",)), (400, None)])
+def test_what_few_rows_never_did_is_asked_of_synthetic_data_only(n_rows, points):
+    values = pd.Series(["a", "b"] * n_rows, dtype="str")[:n_rows]
+    found = learn_column(values, column(meaning="categorical"))
+    (known,) = of_type(found, "column_values_to_not_be_null")
+    (listed,) = of_type(found, "column_values_to_be_in_set")
+    assert known.points == listed.points == points
+    counted = {e.kwargs["of"] for e in of_type(found, "column_share_to_be_stable")}
+    assert ({"missing", "unlisted"} <= counted) == (points is not None)
+
+
+@pytest.mark.parametrize(("telling", "points"), [(199, ("synthetic",)), (200, None)])
+def test_ranges_hold_for_real_data_where_enough_rows_tell_how_far_they_reach(telling, points):
+    values = np.append(np.zeros(500), np.arange(1.0, telling + 1))
+    (bound,) = of_type(learn_column(pd.Series(values), column()), "column_values_to_be_between")
+    assert bound.points == points
+
+
+def test_what_all_rows_have_may_be_otherwise_in_a_few_real_ones():
+    frame = pd.DataFrame({"x": np.zeros(5000)})
+    table = TableSchema(name="t", columns=(column(),))
+    found = learn_table(frame, table, 5000, np.random.default_rng(0))
+    for n_others, is_met in ((2, True), (100, False)):
+        frame.loc[: n_others - 1, "x"] = 1.0
+        real = [e for e in found.of_real_data().expectations if breaks(e, frame)]
+        assert (real == []) == is_met
+        assert [e.points for e in found.expectations if breaks(e, frame)][:1] == [("synthetic",)]
+
+
+def test_moments_may_come_a_little_later_but_not_in_another_age():
+    moments = pd.Timestamp("2021-01-01") + pd.to_timedelta(np.arange(1000), unit="D")
+    found = learn_column(pd.Series(moments), column(meaning="datetime"))
+    ranges = [e for e in of_type(found, "column_share_to_be_stable") if "alpha" not in e.kwargs]
+    (far,) = [e.kwargs for e in ranges]
+    # The middle is day 499.5; the bounds are six times the 499.5 days to the ends away, and a
+    # quarter of the 999 more: days -2747.25 and 3746.25, outward.
+    first = np.datetime64("2021-01-01T00:00:00")
+    assert far["min_value"] == str(first - np.timedelta64(2748, "D"))
+    assert far["max_value"] == str(first + np.timedelta64(3747, "D"))
+
+
 def test_a_column_that_was_never_missing_may_not_be():
-    found = learn_column(pd.Series(np.arange(100.0)), column())
-    assert of_type(found, "column_values_to_not_be_null")
+    found = learn_column(pd.Series(np.arange(400.0)), column())
+    (never,) = of_type(found, "column_values_to_not_be_null")
+    assert never.points is None
     found = learn_column(pd.Series([1.0, np.nan] * 50), column())
     (missing,) = [
         e for e in of_type(found, "column_share_to_be_stable") if e.kwargs["of"] == "missing"
