@@ -32,6 +32,9 @@ MAX_SHOWN = 20
 MAX_PAIRS = 5_000
 """Pairs of columns whose groups are counted at most."""
 
+PAIRED_ROWS = 50_000
+"""Rows of each set in which pairs are counted at most."""
+
 MAX_CATEGORIES = 50
 """Categories of a column that is paired with others at most."""
 
@@ -104,16 +107,16 @@ class Groups:
 def rare_groups(comparison: Comparison) -> Outcome:
     """A group is lost if its rows are significantly fewer than half of what they should be.
 
-    Categories are counted in all rows, numbers of few values and pairs in the samples in memory.
-    Groups of fewer than 20 training rows say nothing; a category of 1 % that is missing altogether
-    is noticed from about 2,500 rows on, a pair of 4 % from about 2,000. Columns that hold personal
-    data are left out; of very many columns some pairs are.
+    Categories are counted in all rows, numbers of few values in the samples in memory, pairs of
+    both in 50,000 rows of each set: all pairs of up to 100 columns, 5,000 pairs of more. Groups of
+    fewer than 20 training rows say nothing; a category of 1 % that is missing altogether is noticed
+    from about 2,500 rows on, a pair of 4 % from about 2,000. Columns of personal data are left out.
     """
     groups = [one for one in (*_single(comparison), *_pairs(comparison)) if len(one)]
     if not groups:
         raise NotApplicable(
-            f"no category or number of few values is held by {100 * SMALLEST:g} % to {100 * LARGEST:g} % of the training"
-            f" rows and at least {MIN_ROWS} of them"
+            f"no category or number of few values is held by {100 * SMALLEST:g} % to"
+            f" {100 * LARGEST:g} % of the training rows and at least {MIN_ROWS} of them"
         )
     kept = [_kept(groups, other) for other in (2, 1)]
     value, reference = (float(np.mean(one)) for one in kept)
@@ -174,11 +177,13 @@ def _single(comparison: Comparison) -> Iterator[Groups]:
 
 def _pairs(comparison: Comparison) -> Iterator[Groups]:
     columns = [one for one in categories_of(comparison) if len(one.labels) <= MAX_CATEGORIES + 1]
-    sets = (comparison.train, comparison.holdout, comparison.synthetic)
+    rng = comparison.rng("rare_groups")
+    every = (comparison.train, comparison.holdout, comparison.synthetic)
+    sets = [rows.sample(PAIRED_ROWS, rng) for rows in every]
     totals = np.array([len(one) for one in sets])
     # Small integers, as every column is read many times.
     codes = [[one.of(rows).astype(np.int16) for rows in sets] for one in columns]
-    for first, second in _chosen(comparison, columns):
+    for first, second in _chosen(columns, comparison.target, rng):
         # A value that no training row has is a category more.
         width, height = len(columns[second].labels) + 1, len(columns[first].labels) + 1
         counts = np.column_stack(
@@ -192,14 +197,16 @@ def _pairs(comparison: Comparison) -> Iterator[Groups]:
         yield Groups((columns[first], columns[second]), labels, counts[small], totals)
 
 
-def _chosen(comparison: Comparison, columns: list[Categories]) -> list[tuple[int, int]]:
+def _chosen(
+    columns: list[Categories], target: str | None, rng: np.random.Generator
+) -> list[tuple[int, int]]:
     """The pairs of columns: all, or those with the target and others at random."""
     pairs = list(combinations(range(len(columns)), 2))
     if len(pairs) <= MAX_PAIRS:
         return pairs
-    order = comparison.rng("rare_groups").permutation(len(pairs)).tolist()
+    order = rng.permutation(len(pairs)).tolist()
     # What a model would predict first: its groups are asked for the most.
-    aims = [place for place, one in enumerate(columns) if one.column.name == comparison.target]
+    aims = [place for place, one in enumerate(columns) if one.column.name == target]
     order.sort(key=lambda i: not set(aims) & set(pairs[i]))
     return [pairs[i] for i in sorted(order[:MAX_PAIRS])]
 

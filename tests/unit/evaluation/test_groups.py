@@ -115,8 +115,10 @@ def test_of_many_columns_those_with_the_target_are_paired_first(
 ) -> None:
     monkeypatch.setattr("tasks.evaluation.groups.MAX_PAIRS", 4)
     train = pa.table({f"c{i}": [0, 1] * 50 for i in range(5)})
-    data = compare(tmp_path, schema_of(train, target="c2"), train, train, train)
-    assert _chosen(data, list(categories_of(data))) == [(0, 2), (1, 2), (2, 3), (2, 4)]
+    columns = list(categories_of(compared(tmp_path, train, train)))
+    found = _chosen(columns, "c2", np.random.default_rng(0))
+    assert found == [(0, 2), (1, 2), (2, 3), (2, 4)]
+    assert len(_chosen(columns, None, np.random.default_rng(0))) == 4
 
 
 def test_few_holdout_rows_are_not_told(tmp_path: Path) -> None:

@@ -280,6 +280,7 @@ def test_files_have_no_gates_no_licence_and_no_command() -> None:
         {"membership": [{"attack": "a", "auc": 0.5, "fpr": [], "tpr": []}]},
         {"attributes": [{"column": "ill", "training": None, "holdout": None, "baseline": 0.0}]},
         {"rare_groups": [{"group": "ill = yes", "real": 0.0, "synthetic": 0.0}]},
+        {"rare_groups": [{"group": "ill = yes", "real": 0.1, "synthetic": 0.0, "holdout": None}]},
         {"dcr": {"edges": [0.0, 0.0], "to_train": [0], "to_holdout": [0]}},
         {"giveaways": [{"column": "age", "importance": 0.0}]},
     ],
