@@ -32,6 +32,8 @@ _NICE_STEPS = np.array([1, 2, 2.5, 5, 10])
 def column_plots(comparison: Comparison, errors: np.ndarray) -> list[dict[str, Any]]:
     """Of each column its histogram among real, holdout and synthetic rows, those in memory.
 
+    Columns that hold personal data are left out.
+
     Args:
         comparison: the rows.
         errors: (columns,) in percent, numbers before codes; NaN where unknown.
@@ -40,13 +42,14 @@ def column_plots(comparison: Comparison, errors: np.ndarray) -> list[dict[str, A
     n_numbers = len(comparison.numeric)
     plots = []
     for place in worst(errors, MAX_COLUMNS):
+        column = (*comparison.numeric, *comparison.discrete)[place]
+        if column.personal:
+            continue
         if place < n_numbers:
-            column = comparison.numeric[place]
             values = [rows.numbers[:, place] for rows in sets]
             plot = _histogram(values, dates=column.meaning == "datetime")
             absent = [np.isnan(one) for one in values]
         else:
-            column = comparison.discrete[place - n_numbers]
             codes = [rows.codes[:, place - n_numbers] for rows in sets]
             plot = _bars(codes, comparison.categories[place - n_numbers])
             absent = [one == MISSING for one in codes]

@@ -107,6 +107,18 @@ def test_few_holdout_rows_of_a_category_are_not_told(tmp_path: Path) -> None:
     assert c["holdout"] == [0.82, 0.0, 0.0]
 
 
+def test_personal_columns_are_not_drawn(tmp_path: Path) -> None:
+    rows = pa.table({"x": [1.0, 2.0] * 20, "c": ["a", "b"] * 20, "d": ["u", "v"] * 20})
+    schema = schema_of(rows)
+    columns = tuple(
+        one.model_copy(update={"personal": one.name != "d"}) for one in schema.main.columns
+    )
+    main = schema.main.model_copy(update={"columns": columns})
+    schema = schema.model_copy(update={"tables": (main,)})
+    data = compare(tmp_path, schema, rows, rows, rows)
+    assert [one["name"] for one in column_plots(data, np.zeros(3))] == ["d"]
+
+
 def test_wide_tables_are_drawn_by_their_worst_columns(tmp_path: Path) -> None:
     rows = pa.table({f"c{i}": [1.0, 2.0, 3.0] for i in range(250)})
     data = compare(tmp_path, schema_of(rows), rows, rows, rows)
