@@ -98,7 +98,7 @@ def synthesize(
             real = table.sample(2 * resemblance.MAX_ROWS)
             told.append(resemblance.summary(Path(folder) / "compared", table.schema, real, first))
     told.append(
-        "Its fidelity and privacy were not checked; a dataset in params.yaml gets gates and a proof."
+        "Its fidelity and privacy were not checked: `proofmint evaluate` does, beside rows held out."
     )
     print("\n".join(filter(None, told)), file=sys.stderr)
     return 0
