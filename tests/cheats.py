@@ -80,6 +80,17 @@ def shuffles_columns(seen: pa.Table, _: pa.Table, rng: np.random.Generator) -> p
     return shuffler(seen, len(seen), rng)
 
 
+def shuffles(column: str) -> Cheat:
+    """Unseen rows in which one column belongs to other rows."""
+
+    def cheat(seen: pa.Table, unseen: pa.Table, rng: np.random.Generator) -> pa.Table:
+        honest = unseen.slice(0, len(seen))
+        shuffled = honest[column].take(pa.array(rng.permutation(len(honest))))
+        return honest.set_column(honest.column_names.index(column), column, shuffled)
+
+    return cheat
+
+
 def collapses(n_kinds: int) -> Cheat:
     """So many unseen rows again and again, with a little noise."""
 

@@ -41,6 +41,18 @@ CHEATS: dict[str, tuple[Cheat, set[str]]] = {
 
 RARE_GROUPS = {"people": ("region", "isles"), "adult": ("race", "Black")}
 
+ONE_COLUMN = (
+    ("people", "rich"),
+    ("people", "pay"),
+    ("breast_cancer", "diagnosis"),
+    ("breast_cancer", "worst_area"),
+    ("adult", "income"),
+    ("adult", "education"),
+    ("magic", "class"),
+    ("magic", "Length"),
+)
+"""Columns that much depends on: the target, and another."""
+
 COPYING = ("copies", "leaks 2 %")
 """Their rows are real, so that nothing but privacy may refuse them."""
 
@@ -123,6 +135,14 @@ def test_a_generator_that_drops_a_rare_group_is_refused(data: str, tmp_path: Pat
     rows = cheats.drops(*RARE_GROUPS[data])(seen, unseen, np.random.default_rng(0))
     refused = _refused(_judged(tmp_path, schema, seen, holdout, rows))
     assert GROUPS & refused.keys(), refused
+
+
+@pytest.mark.parametrize(("data", "column"), ONE_COLUMN)
+def test_one_column_that_was_cut_loose_is_refused(data: str, column: str, tmp_path: Path) -> None:
+    schema, seen, holdout, unseen = _parts(data)
+    rows = cheats.shuffles(column)(seen, unseen, np.random.default_rng(0))
+    refused = _refused(_judged(tmp_path, _without_target(schema), seen, holdout, rows))
+    assert "worst_trend_error" in refused, refused
 
 
 @pytest.mark.parametrize(

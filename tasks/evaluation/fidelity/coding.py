@@ -180,6 +180,25 @@ def real_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return _passed(values, edges[1:-1])
 
 
+def quantile_levels(values: Sequence[np.ndarray], n_levels: int) -> list[np.ndarray]:
+    """Levels that hold about as many real values each; the last one is for missing values.
+
+    Shape:
+        values: (n,) float64 of each side, NaN where missing; the real rows come first.
+        returns: (n,) uint16 each.
+    """
+    present = values[0][~np.isnan(values[0])]
+    shares = np.arange(1, n_levels) / n_levels
+    # Values themselves, so that repeated ones are at the end of a level and never split one.
+    inner = (
+        np.unique(np.quantile(present, shares, method="inverted_cdf")) if len(present) else present
+    )
+    return [
+        np.where(np.isnan(one), len(inner) + 1, np.searchsorted(inner, one)).astype(np.uint16)
+        for one in values
+    ]
+
+
 def _passed(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """How many edges each value has reached; N_BINS where it is missing.
 

@@ -68,7 +68,7 @@ def trend_error(comparison: Comparison) -> Outcome:
         " column that became constant counts as unrelated to all others: the fairer figure."
     ),
     source=f"after {_PACKAGE}, Column Pair Trends; bins and constants as explained",
-    threshold=Threshold(at_most_reference_plus=4.0),
+    threshold=Threshold(at_most_reference_plus=7.0),
 )
 def trend_error_real_bins(comparison: Comparison) -> Outcome:
     """As `trend_error`, in bins that do not depend on the synthetic rows.

@@ -21,6 +21,9 @@ MAX_POINTS = 4096
 _DECIMALS = 14
 """Of numbers, as SDMetrics rounds them: differences below are none."""
 
+_EXPECTED = 20
+"""Values of a column that chance alone does not lose: exp(-20) is two in 10^9."""
+
 _NEW = 1e-6
 """Rows that SDMetrics adds to a category which the real column lacks."""
 
@@ -46,7 +49,7 @@ def shape_error(comparison: Comparison) -> Outcome:
 
     Differs: numbers are compared as float64, dates as seconds, where SDMetrics keeps integers
     beyond 2^53 exact. As there, missing values do not count, and a column without values in one
-    of the two is left out; `three_way_error` and `trend_error_real_bins` see both.
+    of the two is left out: `worst_shape_error` sees it.
     """
     synthetic, holdout = _measured(comparison)
     plots = {"columns": column_plots(comparison, synthetic[0])}
@@ -63,18 +66,40 @@ def shape_error(comparison: Comparison) -> Outcome:
     kinds=("tabular",),
     explanation=(
         "The distance between the real and the synthetic distribution of the column that fits"
-        " worst, 0 to 100: one spoiled column among many, or a group left out."
+        " worst, 0 to 100: one spoiled column among many, or a group left out. A column that lost"
+        " all its values counts 100."
     ),
     source="SDMetrics 0.32, Column Shapes: the column with the lowest score; 100 x (1 - score)",
     threshold=Threshold(at_most_reference_plus=3.0),
 )
 def worst_shape_error(comparison: Comparison) -> Outcome:
-    """The largest of the distances that `shape_error` is the mean of."""
-    errors = _measured(comparison)
+    """The largest of the distances that `shape_error` is the mean of.
+
+    Differs: from SDMetrics, which leaves out a column without any synthetic value. Here it counts
+    100, if by its share of real values _EXPECTED of them or more were to be expected.
+    """
+    errors = [
+        _with_lost(one, comparison, len(side))
+        for one, side in zip(_measured(comparison), sides(comparison), strict=True)
+    ]
     if any(np.isnan(one[0]).all() for one in errors):
         raise NotApplicable("no column has values in both the training rows and the others")
     scores, references = (np.fmax.reduce(_known(one), axis=1) for one in errors)
     return outcome_of(comparison, scores, references)
+
+
+def _with_lost(errors: np.ndarray, comparison: Comparison, n_rows: int) -> np.ndarray:
+    """Shape: (R, columns), 100 where real values are there and none of the `n_rows` has one."""
+    found, real = errors.copy(), comparison.every["train"]
+    n_numbers = len(comparison.numeric)
+    for place in np.flatnonzero(np.isnan(errors[0])).tolist():
+        if place < n_numbers:
+            n_values = np.count_nonzero(~np.isnan(real.number(place)))
+        else:
+            n_values = np.count_nonzero(real.code(place - n_numbers) >= 0)
+        if n_values * n_rows >= _EXPECTED * len(real):
+            found[:, place] = 100
+    return found
 
 
 def shape_errors(real: Source, other: Source, n_columns: tuple[int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.fidelity.coding import Coded
+from tasks.evaluation.fidelity.coding import Coded, quantile_levels
 from tasks.evaluation.fidelity.contingency import TwoWay
 from tasks.evaluation.fidelity.jackknife import InMemory, Side, dealt, whole
 from tasks.evaluation.fidelity.sides import outcome
@@ -113,20 +113,9 @@ def _together(first: Coded, second: Coded) -> Coded:
 
 def _number(sides: Sequence[Side], place: int) -> Coded:
     """By quantiles of the real values; the last level is for missing ones."""
-    values = [side.number(place) for side in sides]
-    present = values[0][~np.isnan(values[0])]
-    shares = np.arange(1, N_LEVELS) / N_LEVELS
-    # Values themselves, so that repeated ones are at the end of a level and never split one.
-    inner = (
-        np.unique(np.quantile(present, shares, method="inverted_cdf")) if len(present) else present
-    )
-    levels = [np.searchsorted(inner, one, side="left") for one in values]
-    missing = len(inner) + 1
-    codes = [
-        np.where(np.isnan(one), missing, level).astype(np.uint16)
-        for one, level in zip(values, levels, strict=True)
-    ]
-    return Coded((place,), (missing + 1,), codes)
+    codes = quantile_levels([side.number(place) for side in sides], N_LEVELS)
+    width = 1 + max(int(one.max(initial=0)) for one in codes)
+    return Coded((place,), (width,), codes)
 
 
 def _category(sides: Sequence[Side], place: int) -> Coded:

@@ -106,7 +106,35 @@ def test_values_that_only_one_row_has(tmp_path: Path) -> None:
 
 def test_only_empty_columns(tmp_path: Path) -> None:
     table = pa.table({"x": pa.array([None, None], pa.float64()), "y": pa.nulls(2, pa.float64())})
-    data = compare(tmp_path, schema_of(table), table, table, table)
+    other = pa.table({"x": [1.0, 2.0], "y": [1.0, 2.0]})
+    data = compare(tmp_path, schema_of(table), table, other, table)
     for metric in (shape_error, worst_shape_error):
         with pytest.raises(NotApplicable, match="no column has values"):
             metric(data)
+
+
+def test_a_column_that_lost_all_its_values_is_the_worst(tmp_path: Path) -> None:
+    n = 40
+    table = pa.table(
+        {
+            "x": np.arange(n, dtype=float),
+            "half": pa.array([1.0, None] * 20),
+            "c": ["a", "b"] * 20,
+            "rare": ["a"] + [None] * (n - 1),
+        }
+    )
+    values = {"half": pa.nulls(n, pa.float64()), "c": pa.nulls(n, pa.string())}
+    rare = table.set_column(3, "rare", pa.nulls(n, pa.string()))
+    for name, lost in values.items():
+        place = table.column_names.index(name)
+        data = compare(
+            tmp_path / name, schema_of(table), table, table, rare.set_column(place, name, lost)
+        )
+        assert shape_error(data).value == pytest.approx(0)
+        found = worst_shape_error(data)
+        assert found.value == 100
+        assert found.reference == pytest.approx(0)
+        assert found.interval == (100, 100)
+    # Of one real value in forty rows chance loses all in every third table.
+    data = compare(tmp_path / "rare", schema_of(table), table, table, rare)
+    assert worst_shape_error(data).value == pytest.approx(0)
