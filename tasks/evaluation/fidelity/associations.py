@@ -19,7 +19,7 @@ MAX_LEVELS = 8
 """Quantile bins of a number, and named categories of a column, at most."""
 
 _ROWS_OF_CELL = 10
-"""Real rows for each cell of a table, on average: fewer rows have fewer levels."""
+"""Rows for each cell of a table, on average: fewer rows have fewer levels."""
 
 _MIN_ROWS = 5
 """Real rows of a level: what is rarer is counted together, or with the most frequent level."""
@@ -29,13 +29,21 @@ _BLOCK_ROWS = 2048
 """Columns and rows whose levels are multiplied with each other at a time."""
 
 
-def level_codes(every: Sequence[Side], place: int, n_numbers: int) -> tuple[list[np.ndarray], int]:
+def n_levels_of(n_rows: int) -> int:
+    """As many quantile bins or named categories as the smaller of two sets of rows can fill."""
+    return int(np.clip(np.sqrt(n_rows / _ROWS_OF_CELL), 2, MAX_LEVELS))
+
+
+def level_codes(
+    every: Sequence[Side], place: int, n_numbers: int, n_levels: int
+) -> tuple[list[np.ndarray], int]:
     """The levels of a column, by what the real rows hold.
 
     Args:
         every: the real rows, then the others.
         place: of the column, numbers before codes.
         n_numbers: how many numbers there are.
+        n_levels: how many levels are to have a name, see `n_levels_of`.
 
     Returns:
         The levels of each side, and how many there are.
@@ -43,8 +51,7 @@ def level_codes(every: Sequence[Side], place: int, n_numbers: int) -> tuple[list
     Shape:
         returns: (n,) int64 each, from 0.
     """
-    n_real = len(every[0])
-    n_named = int(np.clip(np.sqrt(n_real / _ROWS_OF_CELL), 2, MAX_LEVELS))
+    n_real, n_named = len(every[0]), n_levels
     if place < n_numbers:
         codes = quantile_levels([side.number(place) for side in every], n_named)
         n_named += 1  # missing values

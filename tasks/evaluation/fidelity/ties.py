@@ -15,6 +15,7 @@ from tasks.evaluation.fidelity.associations import (
     contingencies,
     contingency,
     level_codes,
+    n_levels_of,
     rank_correlations,
     ranks,
     tables_of,
@@ -82,22 +83,24 @@ def worst_trend_error(comparison: Comparison) -> Outcome:
     )
     n = len(synthetic)
     every = (whole(real), dealt(synthetic, n, rng), dealt(holdout, n, rng))
-    ties = closest(every[0], n_columns)
+    n_levels = n_levels_of(min(len(real), n))
+    ties = closest(every[0], n_columns, n_levels)
     if not ties:
         raise NotApplicable("no two columns of the training rows go together")
-    scores, references = (lost.max(axis=1) for lost in losses(every, n_columns[0], ties))
+    scores, references = (lost.max(axis=1) for lost in losses(every, n_columns[0], ties, n_levels))
     return outcome(scores, references, (len(real), len(every[2]), n))
 
 
-def closest(real: Side, n_columns: tuple[int, int]) -> list[Tie]:
+def closest(real: Side, n_columns: tuple[int, int], n_levels: int) -> list[Tie]:
     """For each column the tie to the one that it goes together with most closely; each tie once.
 
     Args:
         real: the training rows.
         n_columns: how many numbers and how many codes there are.
+        n_levels: see `associations.level_codes`.
     """
     n_numbers, n_all = n_columns[0], sum(n_columns)
-    coded = [level_codes([real], place, n_numbers) for place in range(n_all)]
+    coded = [level_codes([real], place, n_numbers, n_levels) for place in range(n_all)]
     strengths = contingencies([codes[0] for codes, _ in coded], [width for _, width in coded])
     is_ranked = np.zeros((n_all, n_all), bool)
     if n_numbers:
@@ -115,20 +118,25 @@ def closest(real: Side, n_columns: tuple[int, int]) -> list[Tie]:
     return sorted(found)
 
 
-def losses(every: Sequence[Side], n_numbers: int, ties: Sequence[Tie]) -> list[np.ndarray]:
+def losses(
+    every: Sequence[Side], n_numbers: int, ties: Sequence[Tie], n_levels: int
+) -> list[np.ndarray]:
     """By how many points of 100 each tie is looser than in the real rows; none is below 0.
 
     Args:
         every: the real rows, then the others.
         n_numbers: how many numbers there are.
         ties: as `closest` finds them.
+        n_levels: see `associations.level_codes`.
 
     Shape:
         returns: (R, ties) float64 of each of the others, by subset of its groups.
     """
     found: list[list[np.ndarray]] = [[] for _ in every[1:]]
     for tie in ties:
-        real, *others = _ranked(every, tie) if tie.is_ranked else _counted(every, tie, n_numbers)
+        real, *others = (
+            _ranked(every, tie) if tie.is_ranked else _counted(every, tie, n_numbers, n_levels)
+        )
         for columns, strength in zip(found, others, strict=True):
             columns.append(np.clip(abs(real[0]) - np.sign(real[0]) * strength, 0, 1))
     return [100 * np.column_stack(columns) for columns in found]
@@ -140,10 +148,10 @@ def _ranked(every: Sequence[Side], tie: Tie) -> list[np.ndarray]:
     return [rank_correlations(pair, side)[:, 0, 1] for pair, side in zip(both, every, strict=True)]
 
 
-def _counted(every: Sequence[Side], tie: Tie, n_numbers: int) -> list[np.ndarray]:
+def _counted(every: Sequence[Side], tie: Tie, n_numbers: int, n_levels: int) -> list[np.ndarray]:
     """Shape: (R,) of each side: the contingency of levels, from 0 to 1."""
-    first, n_first = level_codes(every, tie.first, n_numbers)
-    second, n_second = level_codes(every, tie.second, n_numbers)
+    first, n_first = level_codes(every, tie.first, n_numbers, n_levels)
+    second, n_second = level_codes(every, tie.second, n_numbers, n_levels)
     return [
         contingency(tables_of(one, other, (n_first, n_second), side))
         for one, other, side in zip(first, second, every, strict=True)

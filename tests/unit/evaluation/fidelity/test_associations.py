@@ -7,6 +7,7 @@ from tasks.evaluation.fidelity.associations import (
     contingencies,
     contingency,
     level_codes,
+    n_levels_of,
     rank_correlations,
     ranks,
     tables_of,
@@ -44,7 +45,7 @@ def test_contingency_of_normal_numbers_is_about_their_correlation() -> None:
 
 def test_all_pairs_at_once_are_as_one_by_one() -> None:
     side = whole(mixed(5_000, 0))
-    coded = [level_codes([side], place, 3) for place in range(6)]
+    coded = [level_codes([side], place, 3, 8) for place in range(6)]
     found = contingencies([codes[0] for codes, _ in coded], [width for _, width in coded])
     for i in range(6):
         for j in range(6):
@@ -56,15 +57,16 @@ def test_all_pairs_at_once_are_as_one_by_one() -> None:
 def test_tables_leave_out_groups() -> None:
     rows = mixed(500, 0)
     side = dealt(rows, 200, np.random.default_rng(0))
-    first, second = (level_codes([side], place, 3)[0][0] for place in (3, 4))
+    first, second = (level_codes([side], place, 3, 8)[0][0] for place in (3, 4))
     found = tables_of(first, second, (10, 10), side)
     assert found.shape == (1 + 20 + 2, 10, 10)
     assert found.sum((1, 2)).tolist() == [200, *[190] * 20, 100, 100]
 
 
 def test_few_rows_have_few_levels() -> None:
-    # 10 rows for each of 2 x 2 cells.
-    (codes,), width = level_codes([whole(columns([list(range(40))], []))], 0, 1)
+    # 10 rows for each of 2 x 2 cells, and of 8 x 8.
+    assert [n_levels_of(n) for n in (1, 40, 90, 640, 10**6)] == [2, 2, 3, 8, 8]
+    (codes,), width = level_codes([whole(columns([list(range(40))], []))], 0, 1, 2)
     assert width == 2
     assert np.bincount(codes).tolist() == [20, 20]
 
@@ -72,7 +74,7 @@ def test_few_rows_have_few_levels() -> None:
 def test_rare_and_new_categories_are_one_level() -> None:
     real = [0] * 20 + [1] * 12 + [2] * 4 + [3] * 4
     sides = [whole(columns([], [one])) for one in (real, [0, 1, 2, 3, 7, -1])]
-    (_, other), width = level_codes(sides, 0, 0)
+    (_, other), width = level_codes(sides, 0, 0, 2)
     assert width == 3
     assert other.tolist() == [1, 2, 0, 0, 0, 0]
 
@@ -80,7 +82,7 @@ def test_rare_and_new_categories_are_one_level() -> None:
 def test_too_few_rows_for_a_level_are_with_the_most_frequent() -> None:
     real = [0] * 21 + [1] * 16 + [2] * 3
     sides = [whole(columns([], [one])) for one in (real, [0, 1, 2, 7, -1])]
-    (_, other), width = level_codes(sides, 0, 0)
+    (_, other), width = level_codes(sides, 0, 0, 2)
     assert width == 2
     assert other.tolist() == [0, 1, 0, 0, 0]
 
@@ -102,6 +104,6 @@ def test_rank_correlation_does_not_see_how_large_values_are() -> None:
 def test_columns_without_values() -> None:
     empty = InMemory(columns([[NAN] * 30], [[-1] * 30]).rows)
     for place in (0, 1):
-        (codes,), width = level_codes([whole(empty)], place, 1)
+        (codes,), width = level_codes([whole(empty)], place, 1, 2)
         assert width == 1
         assert not codes.any()

@@ -25,7 +25,9 @@ def test_each_column_has_its_closest_tie() -> None:
     numbers = [x, x + 60 * (x % 3), (x - 200) ** 2, np.full(400, 5.0)]
     codes = [(x >= 200).astype(int), np.zeros(400, int)]
     found = closest(
-        whole(columns([one.tolist() for one in numbers], [one.tolist() for one in codes])), (4, 2)
+        whole(columns([one.tolist() for one in numbers], [one.tolist() for one in codes])),
+        (4, 2),
+        6,
     )
     # The code is the half of x, which tells it wholly; of x the square is told by levels alone.
     assert Tie(0, 4, is_ranked=False) in found
@@ -37,7 +39,7 @@ def test_each_column_has_its_closest_tie() -> None:
 
 def test_independent_columns_have_none() -> None:
     first, second = [0, 0, 1, 1] * 100, [0, 1, 0, 1] * 100
-    assert closest(whole(columns([], [first, second])), (0, 2)) == []
+    assert closest(whole(columns([], [first, second])), (0, 2), 6) == []
 
 
 def test_a_loss_of_ranks_is_the_difference_of_correlations() -> None:
@@ -46,14 +48,14 @@ def test_a_loss_of_ranks_is_the_difference_of_correlations() -> None:
     looser = whole(columns([[1, 2, 3, 4], [2, 1, 4, 3]], []))
     turned = whole(columns([[1, 2, 3, 4], [4, 3, 2, 1]], []))
     lost = whole(columns([[1, 2, 3, 4], [9, 9, 9, 9]], []))
-    found = losses((real, looser, turned, lost, real), 2, [Tie(0, 1, is_ranked=True)])
+    found = losses((real, looser, turned, lost, real), 2, [Tie(0, 1, is_ranked=True)], 2)
     assert [float(one[0, 0]) for one in found] == pytest.approx([40, 100, 100, 0])
 
 
 def test_a_loss_of_levels_is_the_difference_of_contingencies() -> None:
     real = whole(columns([], [[0] * 40 + [1] * 40, [0] * 40 + [1] * 40]))
     other = whole(columns([], [[0] * 40 + [1] * 40, [0] * 30 + [1] * 10 + [0] * 10 + [1] * 30]))
-    found = losses((real, other), 0, [Tie(0, 1, is_ranked=False)])
+    found = losses((real, other), 0, [Tie(0, 1, is_ranked=False)], 2)
     phi2 = 0.25 - 1 / 79
     expected = 100 * (np.sqrt(156 / 157) - np.sqrt(2 * phi2 / (1 + phi2)))
     assert found[0][0, 0] == pytest.approx(expected)
@@ -62,12 +64,12 @@ def test_a_loss_of_levels_is_the_difference_of_contingencies() -> None:
 def test_a_tie_that_became_closer_is_no_loss() -> None:
     loose = whole(columns([[1, 2, 3, 4], [2, 1, 4, 3]], []))
     tight = whole(columns([[1, 2, 3, 4], [1, 2, 3, 4]], []))
-    assert losses((loose, tight), 2, [Tie(0, 1, is_ranked=True)])[0][0, 0] == 0
+    assert losses((loose, tight), 2, [Tie(0, 1, is_ranked=True)], 2)[0][0, 0] == 0
 
 
 def test_losses_without_a_group() -> None:
     real, other = whole(mixed(3_000, 0)), dealt(mixed(400, 1), 400, np.random.default_rng(0))
-    found = losses((real, other), 3, closest(real, (3, 3)))[0]
+    found = losses((real, other), 3, closest(real, (3, 3), 6), 6)[0]
     assert found.shape[0] == 1 + 20 + 2
     assert ((found >= 0) & (found <= 100)).all()
 
@@ -140,5 +142,5 @@ def test_any_number_of_rows(tmp_path: Path, n_rows: int) -> None:
 def test_losses_of_columns_that_became_empty() -> None:
     real = InMemory(columns([[1, 2, 3, 4] * 20], [[0, 0, 1, 1] * 20]).rows)
     empty = InMemory(columns([[NAN] * 80], [[-1] * 80]).rows)
-    found = losses((whole(real), whole(empty)), 1, closest(whole(real), (1, 1)))
+    found = losses((whole(real), whole(empty)), 1, closest(whole(real), (1, 1), 2), 2)
     assert found[0][0, 0] > 90
