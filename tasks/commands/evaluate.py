@@ -101,6 +101,7 @@ def _measured(
 
     data = comparison.load(stored.split, stored.synthetic, seed)
     _check_overlap(data, files)
+    _check_variety(data, files)
     metrics = list(base.metrics_of("tabular").values())
     with tqdm(total=len(metrics), unit="metric", leave=False, disable=None) as bar:
 
@@ -200,4 +201,14 @@ def _check_overlap(data: "Comparison", files: Mapping[Part, Path]) -> None:
         raise DataError(
             f"{share:.0%} of the rows of {files['holdout']} are in {files['real']} too, where"
             f" {repeated:.0%} of the rows repeat. --holdout names {WHY_A_HOLDOUT}"
+        )
+
+
+def _check_variety(data: "Comparison", files: Mapping[Part, Path]) -> None:
+    """Refuse real rows that are all alike: any data would pass, as nothing can be told of it."""
+    known = data.every["train"].identities
+    if (known == known[0]).all():
+        raise DataError(
+            f"expected rows that differ in {files['real']}, found one value, or none, in every"
+            " column that is compared"
         )

@@ -266,6 +266,7 @@ FAULTS: list[tuple[str, str | bytes | None, Sequence[str], type[ProofmintError],
     ("real", HEAD + ROWS, ["--target", "c"], ParamsError, "'c' is not a column .* it has: a, b"),
     ("real", HEAD + ROWS, ["--seed", "-1"], ParamsError, "--seed from 0 to .*, found -1"),
     ("real", HEAD + HELD, [], ParamsError, "hold the same bytes. --holdout names real rows that"),
+    ("real", HEAD + "1.5,x\n" * 30, [], DataError, "expected rows that differ in .*real.csv"),
 ]
 
 

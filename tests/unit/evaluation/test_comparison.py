@@ -46,14 +46,6 @@ def test_dates_are_seconds_whatever_their_unit(tmp_path: Path) -> None:
     np.testing.assert_allclose(data.train.numbers[:1], [[86400, 86400, 43200, 43200, 60, 120, 7]])
 
 
-def test_rows_that_are_all_alike_tell_nothing(tmp_path: Path) -> None:
-    rows = pa.table({"x": [1.0, 1.0], "empty": pa.nulls(2, pa.float64())})
-    with pytest.raises(DataError, match="expected real rows that differ, found one value"):
-        compare(
-            tmp_path, schema_of(rows), rows, rows, pa.table({"x": [1.0, 2.0], "empty": [3.0, 4.0]})
-        )
-
-
 def test_identifiers_and_texts_are_left_out(tmp_path: Path) -> None:
     rows = pa.table({"id": ["u1", "u2"], "note": ["a b", "c"], "x": [1, 2], "place": ["N", "S"]})
     schema = schema_of(
