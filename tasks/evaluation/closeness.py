@@ -9,8 +9,9 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.plots import MIN_ROWS as MIN_SHOWN
 from tasks.evaluation.plots import bins_for, shares
 from tasks.params import Threshold
-from tasks.privacy.distances import Points, blocks, closer_share, nearest
+from tasks.privacy.distances import blocks, closer_share, nearest
 from tasks.privacy.leaks import Assignment, by_labels, by_ratio, by_share, by_smallest, ratios
+from tasks.privacy.points import Points
 
 DCR_QUERIES = 5_000
 """Rows whose distance to the closest record is shown, of each set."""

@@ -9,19 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from tasks.privacy.points import Gower, Points, embedded, euclidean, gower
-
-__all__ = [
-    "Gower",
-    "Points",
-    "blocks",
-    "closer_share",
-    "euclidean",
-    "gower",
-    "nearest",
-    "neighbours",
-    "pairwise",
-]
+from tasks.privacy.points import Points, embedded
 
 _CHUNK_CELLS = 4_000_000
 """Distances held in memory at a time."""

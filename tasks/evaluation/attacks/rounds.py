@@ -11,7 +11,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Interval
 from tasks.evaluation.rows import Rows
 from tasks.privacy.attacks.space import Standardised
-from tasks.privacy.distances import Points, euclidean
+from tasks.privacy.points import Points, euclidean
 
 MIN_ROWS = 40
 """Training, holdout and synthetic rows that every attack needs: fewer show nothing but chance."""

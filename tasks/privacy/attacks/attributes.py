@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tasks.privacy.distances import Points, neighbours
+from tasks.privacy.distances import neighbours
+from tasks.privacy.points import Points
 
 
 def guessed(known: Points, synthetic: Points, secrets: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ be; the record of the pool that is closest to that is taken for the person's.
 
 import numpy as np
 
-from tasks.privacy.distances import Points, neighbours
+from tasks.privacy.distances import neighbours
+from tasks.privacy.points import Points
 
 
 def linked(

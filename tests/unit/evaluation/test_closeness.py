@@ -19,7 +19,7 @@ from tasks.evaluation.closeness import (
 )
 from tasks.evaluation.closest import search
 from tasks.evaluation.comparison import Comparison
-from tasks.privacy.distances import Points
+from tasks.privacy.points import Points
 from tests.comparisons import compare, schema_of
 
 ALL = (dcr_share, copied_rows, exact_copies, near_copies, noisy_copies, nndr)

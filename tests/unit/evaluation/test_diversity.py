@@ -19,8 +19,8 @@ from tasks.evaluation.diversity import (
     near_duplicates,
 )
 from tasks.evaluation.groups import cluster_coverage, rare_groups
-from tasks.privacy.distances import euclidean, gower, nearest, pairwise
-from tasks.privacy.points import to_centre
+from tasks.privacy.distances import nearest, pairwise
+from tasks.privacy.points import euclidean, gower, to_centre
 from tests.comparisons import compare, images, schema_of
 
 ALL = (

@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 
 from tasks.privacy import distances
-from tasks.privacy.distances import (
-    Gower,
-    Points,
-    blocks,
-    closer_share,
-    euclidean,
-    gower,
-    nearest,
-    neighbours,
-)
+from tasks.privacy.distances import blocks, closer_share, nearest, neighbours
+from tasks.privacy.points import Gower, Points, euclidean, gower
 
 NAN = np.nan
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.privacy.attacks.attributes import binned, edges, guessed
-from tasks.privacy.distances import euclidean
+from tasks.privacy.points import euclidean
 
 
 def test_the_secret_is_that_of_the_closest_synthetic_row() -> None:

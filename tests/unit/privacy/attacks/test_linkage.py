@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.privacy.attacks.linkage import linked
-from tasks.privacy.distances import Points, euclidean
+from tasks.privacy.points import Points, euclidean
 
 
 def numbers(*values: float) -> Points:
