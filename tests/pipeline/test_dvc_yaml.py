@@ -94,12 +94,17 @@ def test_every_section_of_a_dataset_is_followed_by_a_stage() -> None:
 
 
 def _entry_points(stage: pipeline.Stage) -> set[str]:
-    """The stage's own file, and the files that it finds by name (registry), which are its deps."""
+    """The stage's own file, and the files that it finds by name, which are its deps: by the
+    registry, and all metrics of tasks/evaluation."""
     verb = stage.name.split("_")[0]
     by_name = ("tasks/sources/", "tasks/generators/", "tasks/encoding/")
-    return {f"tasks/stages/{verb}.py"} | {
+    found = {f"tasks/stages/{verb}.py"} | {
         dep for dep in stage.deps if dep.startswith(by_name) and dep.endswith(".py")
     }
+    if "tasks/evaluation" in stage.deps:
+        metrics = (ROOT / "tasks" / "evaluation").rglob("*.py")
+        found |= {path.relative_to(ROOT).as_posix() for path in metrics}
+    return found
 
 
 def _closure(files: set[str]) -> set[str]:
