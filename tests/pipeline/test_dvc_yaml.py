@@ -94,8 +94,7 @@ def test_every_section_of_a_dataset_is_followed_by_a_stage() -> None:
 
 
 def _entry_points(stage: pipeline.Stage) -> set[str]:
-    """The stage's own file, and the files that it finds by name, which are its deps: by the
-    registry, and all metrics of tasks/evaluation."""
+    """The stage's own file, and what it finds by name: files of the registry, and all metrics."""
     verb = stage.name.split("_")[0]
     by_name = ("tasks/sources/", "tasks/generators/", "tasks/encoding/")
     found = {f"tasks/stages/{verb}.py"} | {
