@@ -46,8 +46,8 @@ bench: $(INSTALLED) ## what we claim, measured beside peers; hours at first, con
 
 # torch's build for GPUs pins its own CUDA packages; a lock that named them would force them on everyone.
 lock: $(INSTALLED) ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile -q pyproject.toml --group dev --no-header --no-annotate \
-	  | sed -E '/^(nvidia|cuda|triton)/d; s/^(torch==[0-9.]+)\+cpu/\1/' > requirements.lock.new
+	uv pip compile -q pyproject.toml --all-extras --group dev --no-header --no-annotate -o requirements.lock.new
+	sed -i -E '/^(nvidia|cuda|triton)/d; s/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 clean: ## remove the environment; data, releases and .proofmint stay
