@@ -8,6 +8,7 @@
     │   └── NothingToLearn    4  nothing varies in the training rows
     ├── SourceError           5  the source answered, but not with what was asked for
     │   └── SourceUnavailable 5  the source did not answer: worth a retry
+    │       └── SourceChanged 5  the state that was being read is gone: read all of it again
     ├── TrainingError         6  training or sampling cannot go on
     ├── VerificationError     7  a release is not what its proof says
     ├── WorkspaceError        8  git, DVC, a server or the disk is not as needed
@@ -61,6 +62,10 @@ class SourceUnavailable(SourceError):
     """A source did not answer; a later try may succeed."""
 
     retryable = True
+
+
+class SourceChanged(SourceUnavailable):
+    """The state of the source that was being read is gone, with the connection that held it."""
 
 
 class TrainingError(ProofmintError):

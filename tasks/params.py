@@ -192,6 +192,12 @@ class DatasetParams(Record):
     seed: int = Field(ge=0, lt=2**63, description="all randomness of the dataset comes from it")
     target: str | None = Field(description="column to predict, or the labels of images and texts")
     source: SourceParams = Field(description="where the data comes from")
+    engine: str = Field(
+        default="local",
+        description="a file of tasks/engines, where sources are read and data is cleaned: local, or"
+        " spark (on the cluster that PROOFMINT_SPARK_URL names, else on this machine); the rows are"
+        " the same",
+    )
     constraints: list[Constraint] = Field(
         description="what every row of a table satisfies, see tasks/constraints/declared.py; []: none"
     )

@@ -18,13 +18,14 @@ _T = TypeVar("_T")
 def names(package: str) -> list[str]:
     """The names that `load` accepts for `package` (a dotted path), sorted, without importing them.
 
-    A file whose name starts with `_`, and `base.py`, are not implementations.
+    A file whose name starts with `_`, `base.py` and folders are not implementations.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ParamsError(f"expected a package, found {package!r}")
     found = pkgutil.iter_modules(spec.submodule_search_locations)
-    return sorted(m.name for m in found if not m.name.startswith("_") and m.name != "base")
+    files = (m.name for m in found if not m.ispkg)
+    return sorted(name for name in files if not name.startswith("_") and name != "base")
 
 
 def load(package: str, name: str, base: type[_T]) -> type[_T]:

@@ -3,11 +3,16 @@
 To add a source, write one file `tasks/sources/<name>.py` with one subclass of `Source` and its
 `Settings`, then write `source: {type: <name>, ...}` in params.yaml. The same data must give the same
 rows in the same order, because the bytes of everything downstream follow from them.
+
+A source cuts each table into parts that can be read one by one, in any thread or process, in any
+order and again; an engine (`tasks/engines`) reads them ahead, at once or on a cluster, tries again
+what broke, and puts the rows in order.
 """
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -39,6 +44,29 @@ class SourceSettings(Record):
     meanings: dict[str, Meaning] = Field(
         default={}, description="meaning by column, where the values alone would mislead"
     )
+    memory_mib: int = Field(
+        default=256, ge=16, description="memory for the rows that are on their way, in MiB"
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=256, description="parts that are read at once; null: by cores"
+    )
+    encrypt: bool = Field(
+        default=False,
+        description="store the real data, and models of it, encrypted; the key is in"
+        " PROOFMINT_ENCRYPTION_KEY, or in the file that PROOFMINT_ENCRYPTION_KEY_FILE names",
+    )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a table that can be read without the others: a file, a range of keys or offsets.
+
+    Attributes:
+        place: where it is, in values that JSON has; with the settings and the table's schema it is
+            all that another process needs to read the part.
+    """
+
+    place: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Source(ABC):
@@ -47,6 +75,7 @@ class Source(ABC):
     Attributes:
         Settings: the keys under `source:` in params.yaml, each with its description.
         observes: whether the values decide the meanings (True), or `schema` knows them (False).
+        after: by table, where an earlier read ended (see `end_of`): `parts` gives what came since.
     """
 
     Settings: ClassVar[type[SourceSettings]]
@@ -71,6 +100,7 @@ class Source(ABC):
         self.target = target
         self.project = project
         self.opened = contextlib.ExitStack()
+        self.after: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         """Start to read; a source puts what it opens on `self.opened`."""
@@ -94,14 +124,49 @@ class Source(ABC):
             SourceError: it answers, but lacks what was asked for.
         """
 
+    def parts(self, table: TableSchema) -> Sequence[Part]:
+        """The parts of a table of `schema()`, in an order that only the data decides.
+
+        They are about one state of the source: what changes in it later does not show in them.
+        """
+        del table
+        return [Part()]
+
     @abstractmethod
-    def read(self, table: str) -> Iterator[pa.RecordBatch]:
-        """The rows of one table of `schema()`, in an order that only the data decides.
+    def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
+        """The rows of one part, the same ones in the same order at every try.
+
+        It may be called from several threads at once, and in another process on a source of the
+        same settings of which nothing but `__enter__` was called.
+
+        Args:
+            table: of `schema()`.
+            part: of `parts(table)`.
 
         Raises:
-            SourceUnavailable: the source stopped answering.
+            SourceUnavailable: the source stopped answering; the part may be read again.
+            SourceChanged: the state that `parts` saw is gone; the table must be read anew.
             SourceError: the data is not what `schema()` said.
         """
+
+    def read(self, table: str) -> Iterator[pa.RecordBatch]:
+        """All rows of one table of `schema()`, part by part."""
+        known = self.schema().table(table)
+        for part in self.parts(known):
+            yield from self.read_part(known, part)
+
+    def end_of(self, table: TableSchema) -> dict[str, Any] | None:
+        """Where the parts of a table end, for a later read that takes only what came since.
+
+        JSON values; None: this table is always read whole.
+        """
+        del table
+        return None
+
+    def batch_bytes(self) -> int:
+        """Bytes of memory that one batch should take at most, of the budget for all workers."""
+        memory: int = self.settings.memory_mib * 2**20
+        return max(2**20, memory // (4 * (self.settings.workers or 4)))
 
     def dataset(self, *tables: TableSchema) -> DatasetSchema:
         """The schema of these tables with the dataset's kind and target.

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, arrow_schema
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema, arrow_schema
 from tasks.sources import _delimited
 from tasks.sources.base import (
     OBSERVED_ROWS,
+    Part,
     Source,
     SourceSettings,
     column,
@@ -61,10 +62,11 @@ class FileSource(Source):
         name = self.settings.table or _table_name(paths)
         return self.dataset(table_schema(name, columns))
 
-    def read(self, table: str) -> Iterator[pa.RecordBatch]:
+    def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The rows, file by file."""
+        del part
         if _is_parquet(self._paths[0]):
-            schema = arrow_schema(self.schema().table(table))
+            schema = arrow_schema(table)
             for path in self._paths:
                 yield from _parquet_batches(path, schema)
         else:

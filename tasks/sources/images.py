@@ -17,8 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, DatasetSchema, arrow_schema
-from tasks.sources.base import Source, SourceSettings, column, table_schema
+from tasks.schema import IMAGE_TYPE, DatasetSchema, TableSchema, arrow_schema
+from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 TABLE = "images"
@@ -58,9 +58,10 @@ class ImageSource(Source):
         )
         return self.dataset(table_schema(TABLE, columns))
 
-    def read(self, table: str) -> Iterator[pa.RecordBatch]:
+    def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The images, by label and then by name."""
-        schema = arrow_schema(self.schema().table(table))
+        del part
+        schema = arrow_schema(table)
         rows: list[dict[str, Any]] = []
         n_bytes = 0
         for label, path in self._files():

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SAWarning
 from tasks.errors import SourceError
 from tasks.schema import Column, DatasetSchema, ForeignKey, TableSchema, arrow_schema
 from tasks.sources._connection import connect, explain
-from tasks.sources.base import Source, SourceSettings, column, table_schema
+from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 
 BATCH_ROWS = 8_192
 
@@ -112,22 +112,23 @@ class SqlSource(Source):
         """The tables with the types and the keys that the database declares."""
         return self.dataset(*(readable.schema for readable in self._readables.values()))
 
-    def read(self, table: str) -> Iterator[pa.RecordBatch]:
+    def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The rows of one table."""
-        readable = self._readables[table]
-        schema = arrow_schema(readable.schema)
+        del part
+        readable = self._readables[table.name]
+        schema = arrow_schema(table)
         try:
             result = self._connection.execute(
                 readable.statement,
                 execution_options={"stream_results": True, "max_row_buffer": BATCH_ROWS},
             )
             for rows in result.partitions(BATCH_ROWS):
-                yield _to_batch(table, rows, schema)
+                yield _to_batch(table.name, rows, schema)
         except DBAPIError as error:
-            raise explain(error, f"table {table!r}") from error
+            raise explain(error, f"table {table.name!r}") from error
         except (ValueError, OverflowError) as error:
             raise SourceError(
-                f"table {table!r} holds a value that cannot be read: {error}; cast it in a `query`"
+                f"table {table.name!r} holds a value that cannot be read: {error}; cast it in a `query`"
             ) from error
 
     @cached_property

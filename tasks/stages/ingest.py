@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.engines.base import Engine
 from tasks.errors import ParamsError, SchemaError, SourceError
 from tasks.params import DatasetParams
 from tasks.registry import load
@@ -37,13 +38,15 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
     source = source_class(
         params.source.settings, kind=params.kind, target=params.target, project=project
     )
-    with source, new_folder(raw) as draft:
+    engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
+    with engine, source, new_folder(raw) as draft:
         schema = _constrained(source.schema(), params)
         observers = {}
         rows = {}
         for table in schema.tables:
             observer = observers[table.name] = _Observer(table.name)
-            rows[table.name] = write_table(draft, table, observer.watch(source.read(table.name)))
+            batches = engine.load(source, table, list(source.parts(table)))
+            rows[table.name] = write_table(draft, table, observer.watch(batches))
             if rows[table.name] == 0:
                 raise SourceError(f"expected rows in {table.name!r}, the source gave none")
             logger.info("%s: %s rows", table.name, f"{rows[table.name]:,}")

@@ -82,7 +82,7 @@ def test_faults_are_explained(tmp_path):
             source(tmp_path, **settings).schema()
     with pytest.raises(SourceError, match="expected the target 'z' among the columns"):
         source(tmp_path, target="z", path="people.csv").schema()
-    with pytest.raises(ParamsError, match="pth: unknown key; choose one of: meanings, path"):
+    with pytest.raises(ParamsError, match="pth: unknown key; choose one of: meanings, memory_mib, workers"):
         source(tmp_path, pth="x")
 
 

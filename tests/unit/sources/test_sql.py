@@ -206,7 +206,7 @@ def test_a_forbidden_table_is_a_fault_of_the_source(engine, database, monkeypatc
 
 def test_settings_say_one_thing(engine):
     for settings, message in [
-        ({"tabel": "x"}, "tabel: unknown key; choose one of: meanings, connection, table"),
+        ({"tabel": "x"}, "tabel: unknown key; choose one of: meanings, memory_mib, workers"),
         ({"table": "x", "query": "SELECT 1"}, "needs exactly one of table, tables, query"),
         ({"connection": "postgresql://u:p@h/d", "table": "x"}, "connection"),
     ]:
