@@ -50,14 +50,17 @@ def url_of(name: str) -> sa.URL:
     )
 
 
-def connect(name: str) -> sa.Connection:
+def connect(name: str, url: sa.URL) -> sa.Connection:
     """Open a read-only transaction that sees one state of the database.
+
+    Args:
+        name: by which messages call the database.
+        url: as `url_of` gives it.
 
     Raises:
         SourceError: the database refuses the user, or there is no driver for it.
         SourceUnavailable: it does not answer.
     """
-    url = url_of(name)
     is_postgres = url.get_backend_name() == "postgresql"
     try:
         engine = sa.create_engine(
