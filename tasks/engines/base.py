@@ -7,7 +7,7 @@ the data.
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +19,7 @@ from tasks.sources.base import Part, Source
 
 T = TypeVar("T")
 
-BatchFunction = Callable[[pa.RecordBatch], T]
+BatchFunction = Callable[..., T]
 """What is done with one batch of a stored table: a function or an object that pickle can send to
 another process. What it returns must be sendable too."""
 
@@ -73,11 +73,20 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def map(self, folder: Path, table: str, function: BatchFunction[T]) -> Iterator[T]:
+    def map(
+        self, folder: Path, table: str, function: BatchFunction[T], *notes: Iterable[Any]
+    ) -> Iterator[T]:
         """`function` of every batch of a stored table (`tasks.storage`), in the order of the rows.
 
         The batches are those of `tasks.storage.read_batches`, on every engine, so a statistic that
         is summed up batch by batch comes out the same to the last bit.
+
+        Args:
+            folder: of the dataset.
+            table: of that dataset.
+            function: takes a batch, and one item of each of `notes`.
+            notes: what goes with each batch, as of the built-in `map`: the first item with the
+                first batch. They are read as the work goes on, and may be endless.
         """
 
     def __enter__(self) -> Self:

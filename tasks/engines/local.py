@@ -1,7 +1,8 @@
 """This machine: parts are read ahead by threads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,6 +28,8 @@ class LocalEngine(Engine):
             if report is not None:
                 report(Progress(i, len(parts)))
 
-    def map(self, folder: Path, table: str, function: BatchFunction[T]) -> Iterator[T]:
+    def map(
+        self, folder: Path, table: str, function: BatchFunction[T], *notes: Iterable[Any]
+    ) -> Iterator[T]:
         """See `Engine.map`."""
-        return map(function, read_batches(folder, table))
+        return map(function, read_batches(folder, table), *notes)
