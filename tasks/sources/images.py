@@ -1,40 +1,60 @@
-"""Images in a folder with one sub-folder per label, read as PNG without any metadata.
+"""Images in a folder, labelled by their sub-folders or by a file of metadata, or not at all."""
 
-What a picture carries beside its pixels (place, camera, time, comments) is left behind: it may be
-personal.
-"""
-
-import io
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, DatasetSchema, TableSchema, arrow_schema
-from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
+from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tasks.sources._pictures import (
+    FORMATS,
+    MAX_FILE_BYTES,
+    MODE_DESCRIPTION,
+    Mode,
+    Picture,
+    Unreadable,
+    picture_columns,
+    picture_of,
+)
+from tasks.sources._rows import PartCounts, batches_of, described
+from tasks.sources.base import (
+    OBSERVED_ROWS,
+    Part,
+    Source,
+    SourceSettings,
+    column,
+    table_schema,
+    with_meanings,
+)
+from tasks.sources.files import FileSource
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 TABLE = "images"
-MAX_PIXELS = 64 * 2**20
-"""Pixels of one image at most; a larger one is taken for a decompression bomb."""
+PART_FILES = 512
+"""Images of a part."""
 
-BATCH_BYTES = 32 * 2**20
+METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""What a file of metadata is called, as the `datasets` library has it."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
+FILE_NAME = "file_name"
+"""The column of a file of metadata that names the image."""
 
 
 class ImageSettings(SourceSettings):
     """Settings of `source: {type: images}`."""
 
-    path: str = Field(min_length=1, description="folder with one sub-folder of images per label")
+    path: str = Field(
+        min_length=1,
+        description="folder with one sub-folder of images per label; or of images with"
+        f" {', '.join(METADATA_FILES)} beside them, whose column `file_name` names the images and"
+        " whose other columns come along; or of images alone, where `target` is null",
+    )
+    mode: Mode | None = Field(default=None, description=MODE_DESCRIPTION)
     skip_unreadable: bool = Field(
         default=False,
         description="leave out and count files that cannot be read, instead of failing",
@@ -42,146 +62,194 @@ class ImageSettings(SourceSettings):
 
 
 class ImageSource(Source):
-    """PNG and JPEG files, labelled by the folder that they are in."""
+    """PNG, JPEG, GIF, BMP, TIFF and WebP files of one picture each."""
 
     Settings = ImageSettings
     observes = False
 
     def schema(self) -> DatasetSchema:
-        """One table of images with their labels and sizes."""
-        columns = (
-            column("image", IMAGE_TYPE, nullable=False),
-            column("label", pa.string(), nullable=False),
-            column("width", pa.int32(), nullable=False),
-            column("height", pa.int32(), nullable=False),
-            column("mode", pa.string(), nullable=False),
-        )
+        """One table of images with their labels or metadata, and their sizes."""
+        others: list[Column] = []
+        if self._metadata is not None:
+            others = self._metadata.columns
+        elif not self._has_loose_images:
+            others = [column("label", pa.string(), nullable=False)]
+        columns = described(picture_columns(others), self.settings.meanings)
         return self.dataset(table_schema(TABLE, columns))
 
+    def parts(self, table: TableSchema) -> Sequence[Part]:
+        """Groups of files, by their names: label first."""
+        names = self._names if self._metadata is None else self._named_by(self._metadata)
+        if not names:
+            kind = "sub-folders of " if "label" in table.column_names else ""
+            raise SourceError(
+                f"expected images ({', '.join(FORMATS)}) in {kind}{self._folder}, found none"
+            )
+        return [
+            Part({"files": names[i : i + PART_FILES]}) for i in range(0, len(names), PART_FILES)
+        ]
+
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
-        """The images, by label and then by name."""
-        del part
-        schema = arrow_schema(table)
-        rows: list[dict[str, Any]] = []
-        n_bytes = 0
-        for label, path in self._files():
-            try:
-                image = _read_image(path)
-            except _Unreadable as error:
-                if not self.settings.skip_unreadable:
-                    raise SourceError(
-                        f"{path} {error}; remove it, or set `skip_unreadable: true`"
-                    ) from error
-                self._n_skipped += 1
-                continue
-            name = path.relative_to(self._folder).as_posix()
-            content = image.pop("bytes")
-            rows.append({"image": {"bytes": content, "path": name}, "label": label, **image})
-            n_bytes += len(content)
-            if n_bytes >= BATCH_BYTES:
-                yield pa.RecordBatch.from_pylist(rows, schema)
-                rows, n_bytes = [], 0
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, schema)
+        """The images of a group, by label and then by name."""
+        has_label = self._metadata is None and "label" in table.column_names
+        rows = self._rows(part, has_label=has_label)
+        yield from batches_of(rows, arrow_schema(table), self.batch_bytes())
 
     def counts(self) -> dict[str, int]:
-        """Files that were left out."""
-        return {"other_files": self._n_other, "unreadable_images": self._n_skipped}
+        """Files that were left out, and files that are of another format than their name says."""
+        found = self._left_out.total()
+        counts = {
+            "other_files": self._listing[1],
+            "unreadable_images": found["unreadable"],
+            "misnamed_images": found["misnamed"],
+        }
+        if self._metadata is not None:
+            counts["images_without_metadata"] = len(self._names) - len(self._metadata.places)
+        return counts
 
     @property
     def _folder(self) -> Path:
         return self.project / str(self.settings.path)
 
-    def _files(self) -> Iterator[tuple[str, Path]]:
-        """Each image with its label."""
-        self._n_other = self._n_skipped = 0
+    @cached_property
+    def _left_out(self) -> PartCounts:
+        return PartCounts()
+
+    def _rows(self, part: Part, *, has_label: bool) -> Iterator[dict[str, Any]]:
+        counts = self._left_out.of(part)
+        for name in part.place["files"]:
+            try:
+                picture = self._read(name, counts)
+            except Unreadable as error:
+                if not self.settings.skip_unreadable:
+                    raise SourceError(
+                        f"{self._folder / name} {error}; remove it, or set `skip_unreadable: true`"
+                    ) from error
+                counts["unreadable"] += 1
+                continue
+            row = picture.row(name)
+            if has_label:
+                row["label"] = name.partition("/")[0]
+            elif self._metadata is not None:
+                row |= self._metadata.row(name)
+            yield row
+
+    def _read(self, name: str, counts: Counter[str]) -> Picture:
+        path = self._folder / name
+        try:
+            if (size := path.stat().st_size) > MAX_FILE_BYTES:
+                raise Unreadable(f"has {size} bytes, more than {MAX_FILE_BYTES}")
+            content = path.read_bytes()
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from error
+        picture = picture_of(content, self.settings.mode)
+        counts["misnamed"] += picture.format != FORMATS[path.suffix.lower()]
+        return picture
+
+    @property
+    def _names(self) -> list[str]:
+        """The images below the folder, sorted part by part of their paths."""
+        return self._listing[0]
+
+    @cached_property
+    def _listing(self) -> tuple[list[str], int]:
+        """The images, and how many files and hidden folders are none."""
         if not self._folder.is_dir():
             raise SourceError(f"expected a folder of images at {self._folder}, found none")
-        n_images = 0
-        for folder in sorted(self._folder.iterdir()):
-            if not folder.is_dir() or folder.name.startswith("."):
-                if folder.suffix.lower() in SUFFIXES:
-                    raise SourceError(
-                        f"{folder} is in no folder of a label; expected"
-                        f" {self._folder / '<label>' / folder.name}"
-                    )
-                self._n_other += 1
-                continue
-            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                    n_images += 1
-                    yield folder.name, path
-                else:
-                    self._n_other += 1
-        if n_images == 0:
+        names: list[str] = []
+        n_others = 0
+        for folder, folders, files in os.walk(self._folder):
+            hidden = [name for name in folders if name.startswith(".")]
+            n_others += len(hidden)
+            folders[:] = sorted(set(folders) - set(hidden))
+            place = Path(folder).relative_to(self._folder)
+            for name in files:
+                if Path(name).suffix.lower() in FORMATS and not name.startswith("."):
+                    names.append((place / name).as_posix())
+                elif not (place == Path() and name in METADATA_FILES):
+                    n_others += 1
+        return sorted(names, key=lambda name: name.split("/")), n_others
+
+    @property
+    def _has_loose_images(self) -> bool:
+        """Whether images lie in the folder itself, where no label is."""
+        loose = next((name for name in self._names if "/" not in name), None)
+        if loose is not None and self.target is not None:
             raise SourceError(
-                f"expected images ({', '.join(SUFFIXES)}) in sub-folders of {self._folder}, found none"
+                f"{self._folder / loose} is in no folder of a label; expected"
+                f" {self._folder / '<label>' / loose}, or `target: null` for images without labels"
             )
+        return loose is not None
+
+    @cached_property
+    def _metadata(self) -> "_Metadata | None":
+        found = [name for name in METADATA_FILES if (self._folder / name).is_file()]
+        if len(found) > 1:
+            raise SourceError(f"expected one file of metadata in {self._folder}, found {found}")
+        return _Metadata(self._folder / found[0], self.target) if found else None
+
+    def _named_by(self, metadata: "_Metadata") -> list[str]:
+        """The images that the metadata tells of, all of which must be there."""
+        there = set(self._names)
+        for name, i in metadata.places.items():
+            if name not in there:
+                raise SourceError(
+                    f"{metadata.path}, row {i + 1}: expected the image {self._folder / name},"
+                    f" found none; correct {FILE_NAME!r} or drop the row"
+                )
+        return [name for name in self._names if name in metadata.places]
 
 
-class _Unreadable(Exception):
-    """Why a file is no image that we can use."""
+class _Metadata:
+    """A table with one row for each image; it is held in memory.
 
+    Attributes:
+        path: of the file.
+        columns: all but the name of the image.
+        places: number of the row, from 0, by the name of the image.
+    """
 
-def _read_image(path: Path) -> dict[str, Any]:
-    """One image as PNG of 8-bit greyscale or RGB, with its size and mode."""
-    try:
-        content = path.read_bytes()
-        with warnings.catch_warnings():
-            # Our own limit follows; Pillow's would be a warning here and an error there.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-    except UnidentifiedImageError as error:
-        raise _Unreadable("is not a PNG or JPEG image") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _Unreadable(f"cannot be read: {error}") from error
-    _check_form(image)
-    try:
-        # Turned as the camera says, because the camera's note is left behind.
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("1", "P"):
-            upright = upright.convert("L" if upright.mode == "1" else "RGB")
-        upright.load()
-    except (OSError, ValueError, SyntaxError, zlib.error, EOFError, struct.error) as error:
-        raise _Unreadable(f"is damaged: {error}") from error
-    as_it_is = image.format == "PNG" and upright.mode == image.mode and upright.size == image.size
-    return {
-        "bytes": _pixels_alone(content) if as_it_is else _as_png(upright),
-        "width": upright.width,
-        "height": upright.height,
-        "mode": upright.mode,
-    }
+    def __init__(self, path: Path, target: str | None) -> None:
+        settings = {"path": str(path.absolute())}
+        with FileSource(settings, kind="image", target=target, project=path.parent) as source:
+            schema = source.schema()
+            name = schema.main.name
+            form = arrow_schema(schema.main)
+            self._rows = pa.Table.from_batches((b.cast(form) for b in source.read(name)), form)
+        self.path = path
+        first = {name: self._rows.slice(0, OBSERVED_ROWS)}
+        columns = with_meanings(schema, first, {}).main.columns
+        self.columns = [c for c in columns if c.name != FILE_NAME]
+        if len(self.columns) == len(columns) or not pa.types.is_string(
+            self._rows.schema.field(FILE_NAME).type
+        ):
+            raise SourceError(
+                f"expected a column {FILE_NAME!r} of texts in {path}, found:"
+                f" {', '.join(self._rows.column_names)}"
+            )
+        taken = {c.name for c in picture_columns([])} & {c.name for c in self.columns}
+        if taken:
+            raise SourceError(f"{path}: the columns {sorted(taken)} are the images' own; rename")
+        self.places = self._places()
 
+    def row(self, name: str) -> dict[str, Any]:
+        """The values of `columns` for one image."""
+        (row,) = self._rows.slice(self.places[name], 1).drop_columns(FILE_NAME).to_pylist()
+        return dict(row)
 
-def _check_form(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise _Unreadable(f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
-    if getattr(image, "n_frames", 1) > 1:
-        raise _Unreadable("is an animation, expected one picture")
-    if image.mode not in ("L", "RGB", "1", "P") or "transparency" in image.info:
-        raise _Unreadable(
-            f"is of mode {image.mode} or transparent, expected 8-bit greyscale (L) or colour (RGB)"
-        )
-
-
-def _pixels_alone(content: bytes) -> bytes:
-    """A PNG without the chunks that are no pixels; nothing is compressed anew."""
-    kept = [_PNG_SIGNATURE]
-    place = len(_PNG_SIGNATURE)
-    while place < len(content):
-        (length,) = struct.unpack_from(">I", content, place)
-        kind = content[place + 4 : place + 8]
-        end = place + 12 + length
-        if kind in _PIXEL_CHUNKS:
-            kept.append(content[place:end])
-        if kind == b"IEND":
-            break
-        place = end
-    return b"".join(kept)
-
-
-def _as_png(image: Image.Image) -> bytes:
-    bare = Image.frombytes(image.mode, image.size, image.tobytes())
-    stream = io.BytesIO()
-    bare.save(stream, format="PNG")
-    return stream.getvalue()
+    def _places(self) -> dict[str, int]:
+        places: dict[str, int] = {}
+        for i, given in enumerate(self._rows[FILE_NAME].to_pylist()):
+            path = PurePosixPath(given or "")
+            if not given or path.is_absolute() or ".." in path.parts:
+                raise SourceError(
+                    f"{self.path}, row {i + 1}: expected the name of an image inside"
+                    f" {self.path.parent}, found {given!r}"
+                )
+            if path.as_posix() in places:
+                raise SourceError(
+                    f"{self.path}, row {i + 1}: {given!r} is named twice, first in row"
+                    f" {places[path.as_posix()] + 1}; one row tells of each image"
+                )
+            places[path.as_posix()] = i
+        return places

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tasks.errors import SourceError
-from tasks.sources import images
+from tasks.errors import ParamsError, SourceError
+from tasks.sources import _pictures, images
 from tasks.sources.images import ImageSource
 from tests.datasets import png
 
@@ -86,19 +86,35 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a PNG or JPEG image"),
-        (b"GIF89a", "is not a PNG or JPEG image"),
+        (b"", "is not an image of a known format"),
+        (b"GIF89a", "is not an image|cannot be read"),
+        (b"<html>Not found</html>", "is not an image of a known format"),
         (png(3, size=(64, 64))[:-30], "is damaged"),
-        (png(3, size=(64, 64))[:20], "cannot be read|is not a PNG"),
+        (png(3, size=(64, 64))[:20], "cannot be read|is not an image"),
+        (encoded(Image.new("RGB", (64, 64)), "JPEG")[:-300], "is damaged|cannot be read"),
+        (encoded(Image.new("RGB", (64, 64)), "BMP")[:-300], "is damaged"),
+        (encoded(Image.new("RGB", (64, 64)), "TIFF")[:-300], "is damaged|cannot be read"),
+        (encoded(Image.new("RGB", (64, 64), "red"), "WEBP")[:-20], "is damaged|cannot be read"),
         (bomb(), "cannot be read|pixels, more than"),
-        (encoded(Image.new("RGBA", (2, 2))), "is of mode RGBA"),
+        (encoded(Image.new("RGBA", (2, 2))), "is of mode RGBA and transparent"),
+        (encoded(Image.new("L", (2, 2)), transparency=0), "is of mode L and transparent"),
         (encoded(Image.new("I;16", (2, 2))), "is of mode I;16"),
+        (encoded(Image.new("F", (2, 2)), "TIFF"), "is of mode F"),
         (encoded(Image.new("CMYK", (2, 2)), "JPEG"), "is of mode CMYK"),
         (
             encoded(
                 Image.new("L", (2, 2)), save_all=True, append_images=[Image.new("L", (2, 2), 9)]
             ),
             "is an animation",
+        ),
+        (
+            encoded(
+                Image.new("L", (2, 2)),
+                "TIFF",
+                save_all=True,
+                append_images=[Image.new("L", (2, 2), 9)],
+            ),
+            "is an animation or has several pages",
         ),
     ],
 )
@@ -109,11 +125,11 @@ def test_a_file_that_cannot_be_used_is_named_or_counted(tmp_path, content, messa
         rows(source(tmp_path))
     lenient = source(tmp_path, skip_unreadable=True)
     assert len(rows(lenient)) == 1
-    assert lenient.counts() == {"other_files": 0, "unreadable_images": 1}
+    assert lenient.counts() == {"other_files": 0, "unreadable_images": 1, "misnamed_images": 0}
 
 
 def test_our_limit_is_below_the_bombs_of_pillow(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 11)
+    monkeypatch.setattr(_pictures, "MAX_PIXELS", 11)
     put(tmp_path, "a/1.png", png(size=(4, 3)))
     with pytest.raises(SourceError, match="has 4 x 3 pixels, more than 11"):
         rows(source(tmp_path))
@@ -136,10 +152,112 @@ def test_other_files_are_counted_and_an_empty_folder_is_refused(tmp_path):
         rows(source(tmp_path))
 
 
-def test_batches_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "BATCH_BYTES", 100)
+def test_batches_are_bounded_by_the_memory(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700), dtype=np.uint8)
+    content = encoded(Image.fromarray(noise))  # 490 kB, as noise does not compress
     for i in range(5):
-        put(tmp_path, f"a/{i}.png", png(i))
-    sizes = [batch.num_rows for batch in source(tmp_path).read("images")]
-    assert sum(sizes) == 5
-    assert max(sizes) == 2
+        put(tmp_path, f"a/{i}.png", content)
+    opened = source(tmp_path, memory_mib=16, workers=4)  # batches of 1 MiB
+    assert [batch.num_rows for batch in opened.read("images")] == [3, 2]
+
+
+def test_parts_are_groups_of_files_and_can_be_read_alone_and_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "PART_FILES", 2)
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        put(tmp_path, name, png())
+    put(tmp_path, "b/2.png", b"")
+    opened = source(tmp_path, skip_unreadable=True)
+    table = opened.schema().main
+    first, second = opened.parts(table)
+    assert first.place == {"files": ["a/1.png", "a/2.png"]}
+    elsewhere = source(tmp_path, skip_unreadable=True)
+    for _ in range(2):
+        (batch,) = elsewhere.read_part(table, second)
+        assert batch["label"].to_pylist() == ["b"]
+    assert elsewhere.counts()["unreadable_images"] == 1
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_every_format_is_read_and_one_under_a_wrong_suffix_is_counted(tmp_path, form):
+    put(tmp_path, "a/1.bmp", encoded(Image.new("L", (8, 8), 200), form))
+    opened = source(tmp_path)
+    (row,) = rows(opened)
+    with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
+        pixels = np.asarray(image)
+    assert (pixels == 200).all()
+    assert opened.counts()["misnamed_images"] == (form != "BMP")
+
+
+@pytest.mark.parametrize(
+    ("image", "mode", "pixel"),
+    [
+        (Image.new("RGBA", (2, 2), (200, 0, 0, 0)), "RGB", (255, 255, 255)),
+        (Image.new("RGBA", (2, 2), (200, 0, 0, 255)), "RGB", (200, 0, 0)),
+        (Image.new("RGBA", (2, 2), (0, 0, 0, 51)), "L", 204),  # a fifth of black on white
+        (Image.new("LA", (2, 2), (9, 255)), "L", 9),
+        (Image.new("I;16", (2, 2), 65_535), "L", 255),
+        (Image.new("I;16", (2, 2), 257 * 7), "L", 7),
+        (Image.new("RGB", (2, 2), (255, 0, 0)), "L", 76),  # 0.299 of 255
+        (Image.new("L", (2, 2), 9), "RGB", (9, 9, 9)),
+    ],
+)
+def test_a_mode_converts_what_would_be_refused(tmp_path, image, mode, pixel):
+    put(tmp_path, "a/1.png", encoded(image))
+    (row,) = rows(source(tmp_path, mode=mode))
+    assert row["mode"] == mode
+    assert Image.open(io.BytesIO(row["image"]["bytes"])).getpixel((0, 0)) == pixel
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    for name in ("2.png", "1.png", "more/1.png"):
+        put(tmp_path, name, png())
+    opened = ImageSource({"path": "pictures"}, kind="image", target=None, project=tmp_path)
+    assert opened.schema().main.column_names == ["image", "width", "height", "mode"]
+    assert [r["image"]["path"] for r in rows(opened)] == ["1.png", "2.png", "more/1.png"]
+
+
+def test_metadata_gives_labels_and_columns(tmp_path):
+    for image in ("b.png", "a/c.png", "unlisted.png"):
+        put(tmp_path, image, png())
+    put(tmp_path, "metadata.csv", b"file_name,kind,age\nb.png,cat,3\na/c.png,dog,4\n")
+    opened = ImageSource({"path": "pictures"}, kind="image", target="kind", project=tmp_path)
+    schema = opened.schema()
+    assert schema.main.column_names == ["image", "kind", "age", "width", "height", "mode"]
+    assert schema.main.column("kind").meaning == "categorical"
+    assert [(r["image"]["path"], r["kind"], r["age"]) for r in rows(opened)] == [
+        ("a/c.png", "dog", 4),
+        ("b.png", "cat", 3),
+    ]
+    assert opened.counts() == {
+        "other_files": 0,
+        "unreadable_images": 0,
+        "misnamed_images": 0,
+        "images_without_metadata": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file_name,k\nb.png,x\ngone.png,y\n", r"metadata\.csv, row 2: expected the image"),
+        ("file_name,k\nb.png,x\nb.png,y\n", "row 2: 'b.png' is named twice, first in row 1"),
+        ("file_name,k\n../b.png,x\n", "row 1: expected the name of an image inside"),
+        ("file_name,k\n/etc/b.png,x\n", "row 1: expected the name of an image inside"),
+        ("name,k\nb.png,x\n", "expected a column 'file_name'"),
+        ("file_name,k,width\nb.png,x,3\n", r"the columns \['width'\] are the images' own"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused_with_its_row(tmp_path, content, message):
+    put(tmp_path, "b.png", png())
+    put(tmp_path, "metadata.csv", content.encode())
+    opened = ImageSource({"path": "pictures"}, kind="image", target="k", project=tmp_path)
+    with pytest.raises(SourceError, match=message):
+        rows(opened)
+
+
+def test_meanings_are_taken_and_checked(tmp_path):
+    put(tmp_path, "a/1.png", png())
+    given = source(tmp_path, meanings={"label": "identifier"}).schema()
+    assert given.main.column("label").meaning == "identifier"
+    with pytest.raises(ParamsError, match="unknown columns"):
+        source(tmp_path, meanings={"gone": "text"}).schema()
