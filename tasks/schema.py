@@ -36,6 +36,10 @@ class Column(_Record):
     meaning: Meaning = Field(description="what the values mean to a model or a metric")
     nullable: bool = Field(default=True, description="whether a value may be missing")
     personal: bool = Field(default=False, description="whether it holds personal data (PII)")
+    personal_kind: str | None = Field(
+        default=None,
+        description="what personal data: email, person_name, phone … of tasks/privacy/pii",
+    )
 
 
 class ForeignKey(_Record):
