@@ -18,19 +18,15 @@ def canonical(values: pa.Array) -> pa.Array | None:
         values: none of them missing.
     """
     kind = values.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if is_text or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind):
         return values.cast(pa.string())
     if pa.types.is_floating(kind):
         return _of_floats(values)
-    if pa.types.is_decimal(kind):
+    if pa.types.is_timestamp(kind) and kind.tz:
+        values = values.cast(pa.timestamp(kind.unit))
+    if pa.types.is_decimal(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind):
         return _shortened(values.cast(pa.string()))
-    if pa.types.is_timestamp(kind):
-        naive = values.cast(pa.timestamp(kind.unit)) if kind.tz else values
-        return _shortened(naive.cast(pa.string()))
-    if pa.types.is_time(kind):
-        return _shortened(values.cast(pa.string()))
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind):
-        return values.cast(pa.string())
     return None
 
 
@@ -40,20 +36,17 @@ def as_numbers(values: pa.Array) -> np.ndarray | None:
     Shape:
         returns: (N,) float64; None where values are neither.
     """
-    kind = values.type
-    if pa.types.is_boolean(kind):
-        return None
+    kind, scale = values.type, 1.0
     if pa.types.is_date(kind):
-        return values.cast(pa.date32()).cast(pa.int32()).to_numpy(zero_copy_only=False) * 86_400.0
-    if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
-        per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
-        width = pa.int32() if pa.types.is_time32(kind) else pa.int64()
-        return values.cast(width).to_numpy(zero_copy_only=False) / per_second
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if not is_number:
+        values, scale = values.cast(pa.date32()).cast(pa.int32()), 86_400.0
+    elif pa.types.is_timestamp(kind) or pa.types.is_time(kind):
+        scale = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[kind.unit]
+        values = values.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return None
-    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return numbers[np.isfinite(numbers)]
+    numbers: np.ndarray = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    finite: np.ndarray = numbers[np.isfinite(numbers)] * scale
+    return finite
 
 
 def _of_floats(values: pa.Array) -> pa.Array:

@@ -6,7 +6,6 @@ dates are real, so a profile is as private as the data it is of.
 """
 
 from collections.abc import Iterable
-from typing import Self
 
 import numpy as np
 import pandas as pd
