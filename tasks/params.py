@@ -59,12 +59,63 @@ class SplitParams(Record):
     holdout_fraction: Fraction = Field(
         default=0.2, description="share of the rows that no generator ever sees; judges the result"
     )
-    stratify: bool = Field(default=True, description="keep the shares of the target's values")
+    validation_fraction: Fraction | None = Field(
+        default=None,
+        description="share of the rows that training stops by; null: it takes its own, see"
+        " train.validation_fraction",
+    )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000,
+        description="into so many folds the training rows are numbered, for cross-validation",
+    )
+    stratify: bool | str = Field(
+        default=True,
+        description="keep the shares of the target's values (true), or of the column named here",
+    )
+    bins: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000,
+        description="numbers to stratify by are cut into so many quantiles; null: not stratified",
+    )
+    group: str | None = Field(
+        default=None, description="column whose equal values stay together, such as patient_id"
+    )
+    time: str | None = Field(
+        default=None,
+        description="date, time or number by which the latest rows become the holdout, and those"
+        " before it the validation rows",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.time is not None and (self.group is not None or isinstance(self.stratify, str)):
+            other = "group" if self.group is not None else "stratify"
+            raise ValueError(f"either `time` or `{other}`: a cut in time goes through both sides")
+        if self.holdout_fraction + (self.validation_fraction or 0) >= 1:
+            raise ValueError("holdout_fraction and validation_fraction leave no rows to train on")
+        return self
 
 
 class BalanceParams(Record):
-    method: Literal["none", "undersample"] = Field(
-        default="none", description="how to even out the target's values before training"
+    method: Literal[
+        "none", "undersample", "oversample", "smote", "adasyn", "class_weights", "generate"
+    ] = Field(default="none", description="how to even out the target's values before training")
+    ratio: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="rows of the smallest class for one of the largest; 1: equal",
+    )
+    rows: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="rows wanted by class, in place of the ratio: {yes: 5000}; classes that are not"
+        " named stay as they are",
+    )
+    neighbors: int = Field(
+        default=5, ge=1, le=100, description="rows of a class between which smote and adasyn draw"
     )
 
 

@@ -12,7 +12,7 @@ from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
 from tasks.seeding import rng_for
 from tasks.splits.balancing import undersample
-from tasks.splits.holdout import classes_of
+from tasks.splits.classes import classes_of
 from tasks.storage import (
     count_rows,
     new_folder,

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.errors import DataError
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
-from tasks.seeding import rng_for
-from tasks.splits.holdout import classes_of, holdout_mask
+from tasks.splits.digests import row_digests
+from tasks.splits.folds import write_folds
+from tasks.splits.links import Divided, divide
+from tasks.splits.parts import HOLDOUT, PARTS, TRAIN, Division, divide_rows
 from tasks.storage import (
     count_rows,
     new_folder,
@@ -24,58 +25,94 @@ from tasks.storage import (
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("train", "holdout")
-
 
 def split(clean: Path, out: Path, params: DatasetParams) -> None:
-    """Divide the clean data into a training part and a holdout; rows keep their order.
+    """Divide the clean data into parts for training, validation and holdout; rows keep their order.
 
     Reads:
-        clean: a dataset of one table.
+        clean: a dataset; rows of linked tables go with the rows of the main table.
 
     Writes:
-        out: the datasets `train` and `holdout`, and `report.json`.
+        out: the datasets `train` and `holdout`, `validation` where it is asked for, `folds.parquet`
+            where folds are (see `tasks.splits.folds`), and `report.json`.
 
     Raises:
-        DataError: there are too few rows, or several tables.
+        ParamsError: a setting names no column, or one that it cannot use.
+        DataError: the rows cannot be divided so: too few rows, groups or moments.
     """
     schema = DatasetSchema.load(clean)
-    if len(schema.tables) > 1:
-        raise DataError(
-            f"expected one table to split, found {[t.name for t in schema.tables]}: rows of linked"
-            " tables cannot be split yet; join them in the source with a `query`"
-        )
-    table = schema.main.name
-    column = _stratified_by(schema) if params.split.stratify else None
-    classes = None if column is None else classes_of(read_table(clean, table, [column])[column])
-    mask = holdout_mask(
-        count_rows(clean, table),
-        params.split.holdout_fraction,
-        classes,
-        rng_for(params.seed, "split"),
+    main = schema.main.name
+    division = divide_rows(
+        schema,
+        count_rows(clean, main),
+        lambda name: read_table(clean, main, [name])[name],
+        params.split,
+        params.seed,
     )
-    n_rows = {}
+    tables = divide(schema, division.parts, lambda table, names: read_batches(clean, table, names))
+    report: dict[str, Any] = {"rows": {}, "method": division.method}
     with new_folder(out) as draft:
-        for part, keep in zip(PARTS, (~mask, mask), strict=True):
+        for number in np.unique(division.parts):
+            part = PARTS[number]
             (draft / part).mkdir()
-            rows = {table: _kept(read_batches(clean, table), keep)}
-            n_rows[part] = write_dataset(draft / part, schema, rows)[table]
-            logger.info("%s: %s rows", part, f"{n_rows[part]:,}")
-        report: dict[str, Any] = {"rows": n_rows, "stratified_by": column}
-        if classes is not None:
-            report["classes_without_holdout"] = len(set(classes) - set(classes[mask]))
-        write_json(draft / "report.json", report)
+            rows = {t.name: _rows_of(clean, t.name, tables, number) for t in schema.tables}
+            written = write_dataset(draft / part, schema, rows)
+            report["rows"][part] = written[main]
+            logger.info("%s: %s rows", part, f"{written[main]:,}")
+        if division.folds is not None:
+            write_folds(draft, division.folds, forward=division.method == "time")
+            report["folds"] = np.bincount(division.folds).tolist()
+        write_json(draft / "report.json", report | _findings(clean, schema, division, tables))
 
 
-def _stratified_by(schema: DatasetSchema) -> str | None:
-    """The target, if its values are classes."""
-    if schema.target is None:
-        return None
-    is_class = schema.main.column(schema.target).meaning in ("categorical", "boolean")
-    return schema.target if is_class else None
+def _findings(
+    clean: Path, schema: DatasetSchema, division: Division, tables: Divided
+) -> dict[str, Any]:
+    """What the report says beside the sizes of the parts."""
+    found: dict[str, Any] = {"stratified_by": division.stratified_by}
+    if (classes := division.classes) is not None:
+        held = np.unique(classes[division.parts == HOLDOUT])
+        found["classes_without_holdout"] = len(np.unique(classes)) - len(held)
+    found["holdout_rows_like_training_rows"] = n_alike = _count_alike(clean, schema, division)
+    if n_alike:
+        logger.warning(
+            "%s rows of the holdout equal a training row in all but their key: a generator has seen"
+            " them; to keep equal rows once, set clean.duplicates, or keep what belongs together in"
+            " one part by split.group",
+            f"{n_alike:,}",
+        )
+    if len(schema.tables) > 1:
+        divided = list(tables.parts)
+        found["divided_tables"] = divided
+        found["shared_tables"] = [t.name for t in schema.tables if t.name not in divided]
+        found["rows_without_a_link"] = tables.unlinked
+        found["rows_linked_across_parts"] = tables.across
+    return found
 
 
-def _kept(batches: Iterator[pa.RecordBatch], keep: np.ndarray) -> Iterator[pa.RecordBatch]:
+def _count_alike(clean: Path, schema: DatasetSchema, division: Division) -> int:
+    """Rows of the holdout that equal a training row, their primary key aside."""
+    table = schema.main
+    names = [c.name for c in table.columns if c.name not in table.primary_key]
+    if not names:
+        return 0
+    digests = np.concatenate(
+        [
+            row_digests(batch.columns, batch.num_rows)
+            for batch in read_batches(clean, table.name, names)
+        ]
+    )
+    trained = np.unique(digests[division.parts == TRAIN])
+    return int(np.isin(digests[division.parts == HOLDOUT], trained).sum())
+
+
+def _rows_of(clean: Path, table: str, tables: Divided, number: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a table that go into one part, in their order."""
+    batches = read_batches(clean, table)
+    if table not in tables.parts:
+        yield from batches
+        return
+    keep = tables.parts[table] == number
     start = 0
     for batch in batches:
         yield batch.filter(pa.array(keep[start : start + batch.num_rows]))

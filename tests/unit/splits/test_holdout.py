@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.errors import DataError
-from tasks.splits.holdout import classes_of, holdout_mask
+from tasks.splits.classes import classes_of
+from tasks.splits.holdout import holdout_mask
 
 
 def sizes(classes: list[int], fraction: float) -> list[int]:
