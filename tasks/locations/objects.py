@@ -145,7 +145,9 @@ class ObjectFiles(Remote):
         is_refusal = isinstance(error, OSError) and error.errno in _REFUSALS
         if is_passing or (isinstance(error, OSError) and not is_refusal):
             return SourceUnavailable(f"{where} does not answer: {type(error).__name__}")
-        return SourceError(f"{where} cannot be read: {type(error).__name__}: {error}")
+        password = urlsplit(self.url).password or (self.connection and self.connection.password)
+        message = str(error).replace(password, "***") if password else str(error)
+        return SourceError(f"{where} cannot be read: {type(error).__name__}: {message}")
 
 
 def _described(path: str, relative: str, info: dict[str, Any]) -> Found:
