@@ -49,10 +49,15 @@ class SourceParams(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class CleanParams(Record):
-    drop_duplicates: bool = Field(default=False, description="drop rows that repeat another row")
-    drop_missing: bool = Field(default=False, description="drop rows with a missing value")
-    drop_columns: list[str] = Field(default=[], description="columns to leave out (PII, keys)")
+class CleanParams(BaseModel):
+    """What is done to the raw data: each key is a step, a file of tasks/cleaning/steps."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """The settings by step, checked by the steps themselves (`tasks.cleaning.plan`)."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class SplitParams(Record):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from tasks import registry
+from tasks.cleaning.plan import plan
 from tasks.errors import ParamsError
 from tasks.evaluation.base import choose
 from tasks.metrics import Family
@@ -34,6 +35,7 @@ def check_settings(root: Path, dataset: str) -> None:
     params = load_dataset(root / PARAMS_FILE, dataset)
     where = f"datasets.{dataset}"
     _check_source(params, where, project_of(root))
+    _check_cleaning(params, where)
     _check_generator(params, where)
     _check_metrics(params, where)
     _check_suites(root, dataset)
@@ -51,6 +53,13 @@ def _check_source(params: DatasetParams, where: str, project: Path) -> None:
     _check_name("tasks.sources", name, f"{where}.source.type")
     source = registry.load("tasks.sources", name, Source)  # type: ignore[type-abstract]
     source(params.source.settings, kind=params.kind, target=params.target, project=project)
+
+
+def _check_cleaning(params: DatasetParams, where: str) -> None:
+    try:
+        plan(params.clean)
+    except ParamsError as error:
+        raise ParamsError(f"{where}.{error}") from error
 
 
 def _check_generator(params: DatasetParams, where: str) -> None:

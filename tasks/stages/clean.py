@@ -2,51 +2,63 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from tasks.cleaning.base import Cleaner
+from tasks.cleaning.passes import Cleaner
+from tasks.cleaning.plan import plan
+from tasks.engines.base import Engine
 from tasks.errors import DataError
 from tasks.params import DatasetParams
 from tasks.registry import load
-from tasks.schema import DatasetSchema
-from tasks.storage import count_rows, new_folder, read_batches, write_dataset, write_json
+from tasks.storage import count_rows, new_folder, write_dataset, write_json
 
 logger = logging.getLogger(__name__)
 
 
 def clean(raw: Path, out: Path, params: DatasetParams) -> None:
-    """Leave out the columns and rows that the settings name, and count them.
+    """Do to the rows and values what the settings ask for, and count every change.
 
     Reads:
         raw: a dataset.
 
     Writes:
-        out: the dataset, and `report.json` with what was left out.
+        out: the dataset, and `report.json` with what each step did to each table.
 
     Raises:
-        ParamsError: a column to leave out does not exist or is the target.
-        DataError: no row is left.
+        ParamsError: a setting is wrong, or does not fit the columns.
+        DataError: the data cannot be cleaned so, or no row is left.
     """
-    schema = DatasetSchema.load(raw)
-    cleaner_class = load("tasks.cleaning", schema.kind, Cleaner)  # type: ignore[type-abstract]
-    cleaner = cleaner_class(schema, params.clean)
-    before = {table.name: count_rows(raw, table.name) for table in schema.tables}
-    with new_folder(out) as draft:
-        after = write_dataset(
-            draft,
-            cleaner.schema,
-            {name: cleaner.clean(name, read_batches(raw, name)) for name in before},
-        )
-        if after[schema.main.name] == 0:
+    planned = plan(params.clean)
+    engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
+    with engine, new_folder(out) as draft:
+        cleaner = Cleaner(raw, engine, planned, params.seed)
+        tables = [table.name for table in cleaner.schema.tables]
+        before = {name: count_rows(raw, name) for name in tables}
+        after = write_dataset(draft, cleaner.schema, {name: cleaner.clean(name) for name in tables})
+        steps = cleaner.report()
+        main = cleaner.schema.main.name
+        if after[main] == 0:
+            dropped = {name: done[main]["rows_dropped"] for name, done in steps.items() if done}
             raise DataError(
-                f"expected rows in {schema.main.name!r} after cleaning, found none: {cleaner.counts}"
-                f" of {before[schema.main.name]} rows were left out; relax `clean`"
+                f"expected rows in {main!r} after cleaning, found none of {before[main]:,}; left out"
+                f" by { ({name: n for name, n in dropped.items() if n}) }; relax `clean`"
             )
-        report = {
-            "rows_before": before,
-            "rows": after,
-            "dropped_rows": cleaner.counts,
-            "dropped_columns": params.clean.drop_columns,
-        }
-        write_json(draft / "report.json", report)
+        write_json(draft / "report.json", {"rows_before": before, "rows": after, "steps": steps})
+    _log(steps)
     for name, n_rows in after.items():
         logger.info("%s: %s of %s rows kept", name, f"{n_rows:,}", f"{before[name]:,}")
+
+
+def _log(steps: dict[str, dict[str, Any]]) -> None:
+    """One line for each step and table that was changed."""
+    for step, tables in steps.items():
+        for table, effect in tables.items():
+            changes = [
+                f"{sum(columns.values()):,} {what.replace('_', ' ')} ({', '.join(columns)})"
+                for what, columns in effect.items()
+                if what not in ("rows_dropped", "learned")
+            ]
+            if effect["rows_dropped"]:
+                changes.append(f"{effect['rows_dropped']:,} rows left out")
+            if changes:
+                logger.info("%s: %s: %s", table, step, "; ".join(changes))

@@ -19,8 +19,12 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert read_json(tmp_path / "clean" / "report.json") == {
         "rows_before": {"people": 3},
         "rows": {"people": 1},
-        "dropped_rows": {"duplicates": 1, "missing": 1},
-        "dropped_columns": ["id"],
+        "steps": {
+            "drop_columns": {"people": {"rows_dropped": 0, "learned": {"columns": ["id"]}}},
+            "finite": {"people": {"rows_dropped": 0}},
+            "drop_duplicates": {"people": {"rows_dropped": 1}},
+            "drop_missing": {"people": {"rows_dropped": 1}},
+        },
     }
     assert DatasetSchema.load(tmp_path / "clean").main.column_names == ["age", "sex"]
 
@@ -40,6 +44,6 @@ def test_images_are_cleaned_by_their_pixels(tmp_path):
 
 def test_a_cleaning_that_leaves_nothing_is_refused(tmp_path):
     write_people(tmp_path / "raw", {"id": [1], "age": [None], "sex": ["f"]})
-    with pytest.raises(DataError, match=r"after cleaning, found none: .*'missing': 1"):
+    with pytest.raises(DataError, match=r"found none of 1; left out by {'drop_missing': 1}"):
         clean(tmp_path / "raw", tmp_path / "clean", dataset_params(clean={"drop_missing": True}))
     assert [p.name for p in tmp_path.iterdir()] == ["raw"]
