@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import ParamsError, SourceError
 from tasks.params import Record, validated
+from tasks.privacy.pii.search import find, kinds
 from tasks.schema import Column, DatasetSchema, ForeignKey, Kind, Meaning, TableSchema, type_name
 
 OBSERVED_ROWS = 100_000
@@ -43,6 +44,11 @@ class SourceSettings(Record):
 
     meanings: dict[str, Meaning] = Field(
         default={}, description="meaning by column, where the values alone would mislead"
+    )
+    personal: dict[str, bool | str] = Field(
+        default={},
+        description="by column, whether it holds personal data, where its values would mislead: true,"
+        " false, or its kind (a file of tasks/privacy/pii/kinds: email, person_name ...)",
     )
     memory_mib: int = Field(
         default=256, ge=16, description="memory for the rows that are on their way, in MiB"
@@ -79,7 +85,7 @@ class Source(ABC):
     """
 
     Settings: ClassVar[type[SourceSettings]]
-    observes: ClassVar[bool] = True
+    observes: bool = True
 
     def __init__(
         self, settings: dict[str, Any], *, kind: Kind, target: str | None, project: Path
@@ -225,37 +231,64 @@ def table_schema(
 
 
 def with_meanings(
-    schema: DatasetSchema, rows: dict[str, pa.Table], given: dict[str, Meaning]
+    schema: DatasetSchema,
+    rows: dict[str, pa.Table],
+    given: Mapping[str, Meaning],
+    personal: Mapping[str, bool | str] | None = None,
 ) -> DatasetSchema:
-    """`schema` with the meaning of every column decided by its values.
+    """`schema` with the meaning of every column, and whether it is personal, by its values.
 
     Args:
         schema: as the source declares it.
         rows: the first `OBSERVED_ROWS` rows of each table, by its name.
         given: meanings that people have stated; they win.
+        personal: what people have stated of personal data; it wins.
 
     Raises:
-        ParamsError: `given` names a column that no table has.
+        ParamsError: `given` or `personal` names a column that no table has, or a kind of personal
+            data that nobody knows.
     """
-    known = {name for table in schema.tables for name in table.column_names}
-    if unknown := sorted(set(given) - known):
-        raise ParamsError(
-            f"source.meanings names unknown columns {unknown}; choose from: {sorted(known)}"
-        )
+    personal = personal or {}
+    _check_given(schema, given, personal)
     tables = []
     for table in schema.tables:
         target = schema.target if table is schema.main else None
-        columns = tuple(
-            c.model_copy(
-                update={
-                    "meaning": given.get(c.name)
-                    or _observed(c.name, rows[table.name][c.name], target, table)
-                }
-            )
-            for c in table.columns
-        )
-        tables.append(table.model_copy(update={"columns": columns}))
+        columns = []
+        for c in table.columns:
+            values = rows[table.name][c.name]
+            meaning = given.get(c.name) or _observed(c.name, values, target, table)
+            facts = {"meaning": meaning, **_personal(c.name, values, meaning, personal.get(c.name))}
+            columns.append(c.model_copy(update=facts))
+        tables.append(table.model_copy(update={"columns": tuple(columns)}))
     return schema.model_copy(update={"tables": tuple(tables)})
+
+
+def _check_given(
+    schema: DatasetSchema, given: Mapping[str, Meaning], personal: Mapping[str, bool | str]
+) -> None:
+    known = {name for table in schema.tables for name in table.column_names}
+    for setting, names in (("meanings", given), ("personal", personal)):
+        if unknown := sorted(set(names) - known):
+            raise ParamsError(
+                f"source.{setting} names unknown columns {unknown}; choose from: {sorted(known)}"
+            )
+    said = {name for name in personal.values() if isinstance(name, str)}
+    if wrong := sorted(said - set(kinds())):
+        raise ParamsError(
+            f"source.personal names unknown kinds {wrong}; choose from: true, false,"
+            f" {', '.join(kinds())}"
+        )
+
+
+def _personal(
+    name: str, values: pa.ChunkedArray, meaning: Meaning, said: bool | str | None
+) -> dict[str, Any]:
+    """Whether a column is personal and of what kind: as people say, else as is found."""
+    if isinstance(said, str):
+        return {"personal": True, "personal_kind": said}
+    found = None if said is False else find(name, values, meaning)
+    kind = found.kind if found else None
+    return {"personal": said is True or kind is not None, "personal_kind": kind}
 
 
 def _observed(
