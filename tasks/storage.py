@@ -24,15 +24,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import DataError, SchemaError
 from tasks.schema import SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
-
-SHARD_ROWS = 1_000_000
-"""Rows of a shard at most; small enough to move around, large enough to compress well."""
-
-SHARD_BYTES = 256 * 2**20
-"""Bytes in memory of a shard at most, which is what limits shards of images and texts."""
-
-BATCH_ROWS = 65_536
-"""Rows of a batch at most, and of a row group in a file."""
+from tasks.shards import ROW_GROUP_ROWS, WRITER_BYTES, open_shard, write_shards
 
 
 @contextlib.contextmanager
@@ -86,16 +78,18 @@ def write_table(
     table: TableSchema,
     batches: Iterable[pa.RecordBatch],
     metadata: Mapping[str, str] | None = None,
+    memory_bytes: int = WRITER_BYTES,
 ) -> int:
     """Write batches as shards under `folder/<table>`; return the number of rows.
 
-    The cut into shards and row groups depends on the rows alone, not on how they came in batches.
+    The bytes depend on the rows alone, not on how they came in batches (`tasks.shards`).
 
     Args:
         folder: holds the table's folder, which may not exist yet.
         table: describes the rows.
         batches: the rows.
         metadata: what each file says about itself, for readers that look for it.
+        memory_bytes: of rows that wait for being encoded.
 
     Raises:
         SchemaError: a batch has other columns or types than `table` says.
@@ -103,21 +97,8 @@ def write_table(
     schema = arrow_schema(table)
     place = folder / table.name
     place.mkdir(parents=True)
-    n_rows = n_shards = 0
-    for shard in _shards(_conform(batch, schema, table.name) for batch in batches):
-        # Metadata of the writer's making (pandas, clocks) would change bytes for equal rows.
-        pq.write_table(
-            shard.replace_schema_metadata(metadata),
-            place / f"part-{n_shards:05d}.parquet",
-            compression="zstd",
-            row_group_size=BATCH_ROWS,
-        )
-        n_rows += shard.num_rows
-        n_shards += 1
-    if n_shards == 0:
-        empty = schema.with_metadata(metadata).empty_table()
-        pq.write_table(empty, place / "part-00000.parquet", compression="zstd")
-    return n_rows
+    conforming = (_conform(batch, schema, table.name) for batch in batches)
+    return write_shards(place, schema, conforming, metadata, memory_bytes)
 
 
 def write_dataset(
@@ -143,8 +124,8 @@ def read_batches(
         DataError: the table is missing or a shard cannot be read.
     """
     for path in _shard_paths(folder, table):
-        with _naming(path), pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        with _naming(path), open_shard(path) as file:
+            yield from _batches_of(file, columns)
 
 
 class OpenTable:
@@ -159,7 +140,7 @@ class OpenTable:
         self._files = []
         for path in _shard_paths(folder, table):
             with _naming(path):
-                self._files.append((path, pq.ParquetFile(path)))
+                self._files.append((path, open_shard(path)))
 
     def __len__(self) -> int:
         """Rows of the table."""
@@ -169,7 +150,7 @@ class OpenTable:
         """As `read_batches`."""
         for path, file in self._files:
             with _naming(path):
-                yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+                yield from _batches_of(file, columns)
 
 
 @dataclass(frozen=True)
@@ -201,7 +182,11 @@ def read_table(folder: Path, table: str, columns: list[str] | None = None) -> pa
 
 def count_rows(folder: Path, table: str) -> int:
     """Rows of a table, from the files' footers alone."""
-    return sum(pq.read_metadata(path).num_rows for path in _shard_paths(folder, table))
+    n_rows = 0
+    for path in _shard_paths(folder, table):
+        with _naming(path), open_shard(path) as file:
+            n_rows += file.metadata.num_rows
+    return n_rows
 
 
 def digest(path: Path) -> str:
@@ -240,32 +225,7 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, table: str) -> pa.RecordB
         raise SchemaError(f"table {table!r} does not follow its schema: {error}") from error
 
 
-def _shards(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    n_rows = n_bytes = 0
-    for batch in _rebatch(batches):
-        waiting.append(batch)
-        n_rows += batch.num_rows
-        n_bytes += batch.nbytes
-        if n_rows >= SHARD_ROWS or n_bytes >= SHARD_BYTES:
-            yield pa.Table.from_batches(waiting)
-            waiting, n_rows, n_bytes = [], 0, 0
-    if waiting:
-        yield pa.Table.from_batches(waiting)
-
-
-def _rebatch(batches: Iterable[pa.RecordBatch], n_rows: int = 8_192) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of exactly `n_rows`, the last one shorter."""
-    waiting: list[pa.RecordBatch] = []
-    n_waiting = 0
-    for batch in batches:
-        while batch.num_rows:
-            piece = batch.slice(0, n_rows - n_waiting)
-            batch = batch.slice(piece.num_rows)
-            waiting.append(piece)
-            n_waiting += piece.num_rows
-            if n_waiting == n_rows:
-                yield pa.concat_batches(waiting)
-                waiting, n_waiting = [], 0
-    if waiting:
-        yield pa.concat_batches(waiting)
+def _batches_of(file: pq.ParquetFile, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """One batch for each row group: batches over several would hold any number of images."""
+    for i in range(file.num_row_groups):
+        yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=[i], columns=columns)

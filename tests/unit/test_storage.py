@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import storage
+from tasks import shards, storage
 from tasks.errors import DataError, SchemaError
 from tasks.schema import Column, DatasetSchema, TableSchema
 
@@ -43,10 +43,10 @@ def test_the_bytes_depend_on_the_rows_alone(tmp_path: Path) -> None:
 
 
 def test_large_tables_are_cut_into_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "SHARD_ROWS", 8_192)
+    monkeypatch.setattr(shards, "SHARD_ROWS", 8_192)
     write(tmp_path / "d", batch(0, 20_000))
-    shards = sorted(path.name for path in (tmp_path / "d" / "t").iterdir())
-    assert shards == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    names = sorted(path.name for path in (tmp_path / "d" / "t").iterdir())
+    assert names == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
     assert storage.read_table(tmp_path / "d", "t").column("n").to_pylist() == list(range(20_000))
 
 
