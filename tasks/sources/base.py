@@ -238,6 +238,8 @@ def with_meanings(
 ) -> DatasetSchema:
     """`schema` with the meaning of every column, and whether it is personal, by its values.
 
+    A meaning that the source has declared, other than the plain one of the type, stays.
+
     Args:
         schema: as the source declares it.
         rows: the first `OBSERVED_ROWS` rows of each table, by its name.
@@ -256,7 +258,8 @@ def with_meanings(
         columns = []
         for c in table.columns:
             values = rows[table.name][c.name]
-            meaning = given.get(c.name) or _observed(c.name, values, target, table)
+            meaning = given.get(c.name) or _stated(c, values.type)
+            meaning = meaning or _observed(c.name, values, target, table)
             facts = {"meaning": meaning, **_personal(c.name, values, meaning, personal.get(c.name))}
             columns.append(c.model_copy(update=facts))
         tables.append(table.model_copy(update={"columns": tuple(columns)}))
@@ -289,6 +292,12 @@ def _personal(
     found = None if said is False else find(name, values, meaning)
     kind = found.kind if found else None
     return {"personal": said is True or kind is not None, "personal_kind": kind}
+
+
+def _stated(known: Column, data_type: pa.DataType) -> Meaning | None:
+    """The meaning that the source has declared, if it is another than the plain one of the type."""
+    plain = column(known.name, data_type).meaning
+    return known.meaning if known.meaning != plain else None
 
 
 def _observed(

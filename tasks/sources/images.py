@@ -23,15 +23,7 @@ from tasks.sources._pictures import (
     picture_of,
 )
 from tasks.sources._rows import PartCounts, batches_of, described
-from tasks.sources.base import (
-    OBSERVED_ROWS,
-    Part,
-    Source,
-    SourceSettings,
-    column,
-    table_schema,
-    with_meanings,
-)
+from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.files import FileSource
 
 TABLE = "images"
@@ -65,11 +57,11 @@ class ImageSource(Source):
     """PNG, JPEG, GIF, BMP, TIFF and WebP files of one picture each."""
 
     Settings = ImageSettings
-    observes = False
 
     def schema(self) -> DatasetSchema:
         """One table of images with their labels or metadata, and their sizes."""
         others: list[Column] = []
+        self.observes = self._metadata is not None
         if self._metadata is not None:
             others = self._metadata.columns
         elif not self._has_loose_images:
@@ -217,10 +209,8 @@ class _Metadata:
             form = arrow_schema(schema.main)
             self._rows = pa.Table.from_batches((b.cast(form) for b in source.read(name)), form)
         self.path = path
-        first = {name: self._rows.slice(0, OBSERVED_ROWS)}
-        columns = with_meanings(schema, first, {}).main.columns
-        self.columns = [c for c in columns if c.name != FILE_NAME]
-        if len(self.columns) == len(columns) or not pa.types.is_string(
+        self.columns = [c for c in schema.main.columns if c.name != FILE_NAME]
+        if len(self.columns) == len(schema.main.columns) or not pa.types.is_string(
             self._rows.schema.field(FILE_NAME).type
         ):
             raise SourceError(

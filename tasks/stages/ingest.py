@@ -50,7 +50,7 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
             if rows[table.name] == 0:
                 raise SourceError(f"expected rows in {table.name!r}, the source gave none")
             logger.info("%s: %s rows", table.name, f"{rows[table.name]:,}")
-        if source_class.observes:
+        if source.observes:
             first = {name: observer.first for name, observer in observers.items()}
             schema = with_meanings(schema, first, source.settings.meanings)
         (draft / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")

@@ -1,7 +1,9 @@
 """What every source must keep, whatever it reads."""
 
+import struct
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -21,6 +23,12 @@ def settings(
     """Settings, kind and target with which each source reads something real."""
     monkeypatch.setenv("DEMO", demo_sources.url)
     (tmp_path / "people.csv").write_text("age,sex\n31,f\n,m\n52,f\n44,m\n")
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    (tmp_path / "pixels.idx").write_bytes(
+        bytes([0, 0, 8, 3]) + struct.pack(">3I", *pixels.shape) + pixels.tobytes()
+    )
+    (tmp_path / "labels.idx").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + b"\1\2")
+    np.savez(tmp_path / "pixels.npz", x=pixels, y=np.array([1, 2]))
     return {
         "sql": {
             "kind": "tabular",
@@ -33,6 +41,12 @@ def settings(
             "target": "label",
             "settings": {"path": str(demo_sources.digits)},
         },
+        "idx": {
+            "kind": "image",
+            "target": "label",
+            "settings": {"images": "pixels.idx", "labels": "labels.idx"},
+        },
+        "npz": {"kind": "image", "target": "label", "settings": {"path": "pixels.npz"}},
     }
 
 

@@ -72,3 +72,12 @@ def test_a_table_that_cannot_be_a_folder_is_refused():
         table_schema("a/b", [column("c", pa.int64())])
     with pytest.raises(SourceError, match="'t' cannot be used"):
         table_schema("t", [])
+
+
+def test_a_meaning_that_the_source_declares_stays():
+    known = column("c", pa.int64()).model_copy(update={"meaning": "categorical"})
+    table = TableSchema(name="t", columns=(known,))
+    rows = {"t": pa.table({"c": pa.array(range(100))})}
+    schema = DatasetSchema(kind="image", tables=(table,))
+    assert with_meanings(schema, rows, {}).main.columns[0].meaning == "categorical"
+    assert with_meanings(schema, rows, {"c": "numeric"}).main.columns[0].meaning == "numeric"

@@ -223,7 +223,7 @@ def test_metadata_gives_labels_and_columns(tmp_path):
     opened = ImageSource({"path": "pictures"}, kind="image", target="kind", project=tmp_path)
     schema = opened.schema()
     assert schema.main.column_names == ["image", "kind", "age", "width", "height", "mode"]
-    assert schema.main.column("kind").meaning == "categorical"
+    assert opened.observes
     assert [(r["image"]["path"], r["kind"], r["age"]) for r in rows(opened)] == [
         ("a/c.png", "dog", 4),
         ("b.png", "cat", 3),
