@@ -7,6 +7,7 @@ stripped of it.
 import json
 import os
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -19,6 +20,9 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg2",  # Airflow's word for it
     "postgresql": "postgresql+psycopg2",
 }
+
+_AIRFLOWS_OWN = ("aws_conn_id", "cluster-identifier", "cursor", "iam", "redshift", "sqlalchemy_scheme")
+"""Keys of `extra` that say something to Airflow and nothing to a driver."""
 
 _REFUSED_LOGINS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied")
 
@@ -36,8 +40,8 @@ def url_of(name: str) -> sa.URL:
     for variable in (name, airflow_name):
         if value := os.environ.get(variable):
             try:
-                url = _from_json(value) if value.lstrip().startswith("{") else sa.make_url(value)
-            except (ArgumentError, ValueError, KeyError, TypeError):
+                url = _from_json(value) if value.lstrip().startswith("{") else _from_text(value)
+            except (ArgumentError, ValueError, KeyError, TypeError, AttributeError):
                 # The cause is cut off because it may hold the value, and that the password.
                 raise SourceError(
                     f"expected the variable {variable} to hold a database URL like"
@@ -92,9 +96,7 @@ def explain(error: DBAPIError, what: str) -> SourceError:
 
 
 def _unconnected(name: str, url: sa.URL, error: DBAPIError) -> SourceError:
-    message = " ".join(str(error.orig).split())
-    if url.password:
-        message = message.replace(str(url.password), "***")
+    message = without_password(" ".join(str(error.orig).split()), url)
     port = f":{url.port}" if url.port else ""
     place = f"at {url.host}{port}" if url.host else "on this machine"
     database = f"the database {url.database!r} {place} (connection {name})"
@@ -103,8 +105,17 @@ def _unconnected(name: str, url: sa.URL, error: DBAPIError) -> SourceError:
     return SourceUnavailable(f"{database} does not answer: {message}")
 
 
+def without_password(message: str, url: sa.URL) -> str:
+    """A driver's message with `***` where it repeats the password, in any spelling."""
+    password = str(url.password or "")
+    for spelling in (password, quote(password, safe=""), quote(password), quote_plus(password)):
+        if spelling:
+            message = message.replace(spelling, "***")
+    return message
+
+
 def _from_json(value: str) -> sa.URL:
-    """A connection as Airflow writes it in JSON."""
+    """A connection as Airflow writes it in JSON; plain values of `extra` are options of the driver."""
     content: dict[str, Any] = json.loads(value)
     return sa.URL.create(
         content["conn_type"],
@@ -113,4 +124,23 @@ def _from_json(value: str) -> sa.URL:
         host=content.get("host"),
         port=int(content["port"]) if content.get("port") else None,
         database=content.get("schema"),
+        query=_options(content.get("extra")),
     )
+
+
+def _from_text(value: str) -> sa.URL:
+    """A URL; Airflow writes options that a URL cannot hold as JSON under `__extra__`."""
+    url = sa.make_url(value)
+    extra = url.query.get("__extra__")
+    url = url.difference_update_query(["__extra__"])
+    return url.update_query_dict(_options(extra))
+
+
+def _options(extra: Any) -> dict[str, str]:
+    """The options of the driver in Airflow's `extra`, which may be JSON inside of JSON."""
+    found = json.loads(extra) if isinstance(extra, str) and extra else extra or {}
+    return {
+        name: str(value)
+        for name, value in found.items()
+        if name not in _AIRFLOWS_OWN and isinstance(value, (str, int)) and value != ""
+    }

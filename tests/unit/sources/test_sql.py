@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from tasks.errors import ParamsError, SourceError, SourceUnavailable
+from tasks.errors import ParamsError, SourceChanged, SourceError, SourceUnavailable
 from tasks.sources.sql import SqlSource
 
 
@@ -61,7 +61,7 @@ def test_types_of_a_table_and_of_a_query(engine):
         "b": "int64",
         "r": "float",
         "d": "double",
-        "n": "double",
+        "n": "decimal128(38, 1)",
         "m": "decimal128(12, 3)",
         "x": "string",
         "c": "string",
@@ -122,19 +122,20 @@ def test_keys_of_several_tables(engine):
         assert opened.schema().main.foreign_keys == ()
 
 
-def test_all_batches_see_one_state_of_the_database(engine):
+def test_all_parts_see_one_state_of_the_database(engine):
     run(
         engine,
-        "CREATE TABLE t (id integer PRIMARY KEY)",
-        "INSERT INTO t SELECT generate_series(1, 20000)",
+        "CREATE TABLE t (id integer PRIMARY KEY, x text NOT NULL)",
+        "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 10000) i",
     )
-    with source(table="t") as opened:
-        opened.schema()
-        batches = opened.read("t")
-        sizes = [next(batches).num_rows]
-        run(engine, "DELETE FROM t WHERE id > 10000", "INSERT INTO t VALUES (99999)")
-        sizes += [batch.num_rows for batch in batches]
-    assert sizes == [8192, 8192, 3616]
+    with source(table="t", memory_mib=16) as opened:
+        table = opened.schema().main
+        first, *others = opened.parts(table)
+        assert len(others) > 2
+        read = [batch["id"] for batch in opened.read_part(table, first)]
+        run(engine, "DELETE FROM t WHERE id > 5000", "INSERT INTO t VALUES (0, ''), (99999, '')")
+        read += [batch["id"] for part in others for batch in opened.read_part(table, part)]
+    assert pa.chunked_array(read).to_pylist() == list(range(1, 10_001))
 
 
 def test_names_are_quoted(engine):
@@ -197,16 +198,15 @@ def test_a_forbidden_table_is_a_fault_of_the_source(engine, database, monkeypatc
         engine, "CREATE TABLE secret (id integer)", "DROP ROLE IF EXISTS guest", "CREATE ROLE guest"
     )
     run(engine, "GRANT pg_signal_backend TO guest")
-    with source(table="secret") as opened:
-        opened.schema()
-        opened._connection.exec_driver_sql("SET ROLE guest")
-        with pytest.raises(SourceError, match="permission denied for table secret"):
-            list(opened.read("secret"))
+    monkeypatch.setenv("DB", f"{database}&options=-crole%3Dguest")
+    for settings in ({"table": "secret"}, {"query": "SELECT * FROM secret"}):
+        with pytest.raises(SourceError, match="permission denied for table secret; let its owner"):
+            fetch(**settings)
 
 
 def test_settings_say_one_thing(engine):
     for settings, message in [
-        ({"tabel": "x"}, "tabel: unknown key; choose one of: meanings, memory_mib, workers"),
+        ({"tabel": "x"}, "tabel: unknown key; choose one of: meanings, "),
         ({"table": "x", "query": "SELECT 1"}, "needs exactly one of table, tables, query"),
         ({"connection": "postgresql://u:p@h/d", "table": "x"}, "connection"),
     ]:
@@ -269,14 +269,37 @@ def test_a_wrong_password_is_not_worth_a_retry(postgres_server, engine, database
 def test_a_connection_that_breaks_is_worth_a_retry(engine):
     run(
         engine,
-        "CREATE TABLE t (id integer PRIMARY KEY)",
-        "INSERT INTO t SELECT generate_series(1, 50000)",
+        "CREATE TABLE t (id integer PRIMARY KEY, x text)",
+        "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 50000) i",
     )
     with source(table="t") as opened:
-        opened.schema()
-        batches = opened.read("t")
-        next(batches)
-        number = opened._connection.connection.dbapi_connection.info.backend_pid
-        run(engine, f"SELECT pg_terminate_backend({number})")
+        table = opened.schema().main
+        (part, *_) = opened.parts(table)
+        batches = opened.read_part(table, part)
+        first = next(batches)
+        run(
+            engine,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'COPY%'",
+        )
         with pytest.raises(SourceUnavailable, match="stopped answering while table 't' was read"):
             list(batches)
+        again = next(iter(opened.read_part(table, part)))  # of the same state
+        assert again.equals(first)
+
+
+def test_a_state_that_is_gone_is_said_to_have_changed(engine):
+    run(engine, "CREATE TABLE t (id integer PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    with source(table="t") as opened:
+        table = opened.schema().main
+        (part,) = opened.parts(table)
+        run(
+            engine,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        with pytest.raises(SourceChanged, match="held the state of the database is gone"):
+            list(opened.read_part(table, part))
+        run(engine, "INSERT INTO t VALUES (2)")
+        (anew,) = opened.parts(table)
+        assert next(opened.read_part(table, anew))["id"].to_pylist() == [1, 2]
