@@ -134,6 +134,9 @@ class Source(ABC):
         """The parts of a table of `schema()`, in an order that only the data decides.
 
         They are about one state of the source: what changes in it later does not show in them.
+
+        Parts of about `batch_bytes()` are best: rows are given in the order of the parts, so what is
+        read before its turn waits in memory, and of large parts only one is read at full speed.
         """
         del table
         return [Part()]

@@ -98,7 +98,7 @@ def test_a_database_that_is_down_leaves_nothing(tmp_path, monkeypatch, cancer):
 
 def test_an_unknown_source_is_refused_with_the_choices(tmp_path):
     params = dataset_params(source={"type": "oracle"})
-    with pytest.raises(ParamsError, match="'oracle'; choose one of: files, images, sql"):
+    with pytest.raises(ParamsError, match=r"'oracle'; choose one of: .*files, .*sql"):
         ingest(tmp_path / "raw", params, project=tmp_path)
 
 
