@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.errors import SourceError
-from tasks.sources import _delimited, _forms
-from tasks.sources.files import BATCH_ROWS, PARQUET_SUFFIXES, near, plain_type
+from tasks.locations.files import near
+from tasks.sources.formats import _delimited, _dialect, _forms, _inference
+from tasks.sources.formats._plain import BATCH_ROWS, plain_type
+from tasks.sources.formats.parquet import Parquet
 
 _BLOCK_BYTES = 2**20
 
@@ -38,7 +40,7 @@ class Reader(ABC):
         self.names = tuple(names)
         self.nameless = nameless
         self.types: dict[str, pa.DataType | None] = {}
-        self.observed: dict[str, _delimited.Observed] = {}
+        self.observed: dict[str, _inference.Observed] = {}
         self.n_infinite: Counter[str] = Counter()
         self._forms: dict[str, _forms.Form | None] = {}
 
@@ -52,7 +54,7 @@ class Reader(ABC):
 
     def observe(self, names: Sequence[str], forms: Sequence[_forms.Form]) -> None:
         """Find out in which of these forms the texts of the columns are written."""
-        self.observed = _delimited.observe(self.read(names), names, forms)
+        self.observed = _inference.observe(self.read(names), names, forms)
 
     def choose(self, name: str, form: _forms.Form | None) -> None:
         """Read a column of text in this form; None: as text."""
@@ -144,9 +146,7 @@ class Reader(ABC):
 
 class _DelimitedReader(Reader):
     def __init__(self, path: Path, encoding: str) -> None:
-        self.dialect = _delimited.sniff(
-            path, delimiter=None, encoding=_encoding_of(path, encoding), column_names=None
-        )
+        self.dialect = _dialect.sniff(path, _dialect.Told(encoding=_encoding_of(path, encoding)))
         texts = self.dialect.header or self.dialect.names
         nameless = {
             name for name, text in zip(self.dialect.names, texts, strict=True) if not text.strip()
@@ -206,7 +206,7 @@ def open_file(path: Path, encoding: str) -> Reader:
         raise SourceError(f"expected a CSV or Parquet file, found the folder {path}")
     if not path.exists():
         raise SourceError(f"expected a CSV or Parquet file at {path}, found none{near(path)}")
-    if path.suffix.lower() in PARQUET_SUFFIXES:
+    if path.suffix.lower() in Parquet.suffixes:
         return _ParquetReader(path)
     return _DelimitedReader(path, encoding)
 

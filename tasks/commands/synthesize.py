@@ -32,7 +32,7 @@ from tasks.errors import (
 )
 from tasks.params import TrainParams
 from tasks.schema import Column, DatasetSchema
-from tasks.sources._delimited import Dialect
+from tasks.sources.formats._dialect import Dialect
 
 if TYPE_CHECKING:
     from tasks.training.model import Model

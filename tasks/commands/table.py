@@ -14,8 +14,8 @@ from tasks.commands import spelling
 from tasks.encoding.columns.base import COMMON_ROWS
 from tasks.errors import ParamsError, SourceError
 from tasks.schema import DatasetSchema
-from tasks.sources import _delimited, _forms
 from tasks.sources.base import OBSERVED_ROWS, column, table_schema, with_meanings
+from tasks.sources.formats import _delimited, _dialect, _forms, _inference
 from tasks.storage import StoredRows, write_dataset
 
 SPELLED_ROWS = 20_000
@@ -38,8 +38,8 @@ class DelimitedTable:
         writes: the spelling of each column.
     """
 
-    dialect: _delimited.Dialect
-    forms: dict[str, _delimited.Inferred]
+    dialect: _dialect.Dialect
+    forms: dict[str, _inference.Inferred]
     schema: DatasetSchema
     rows: StoredRows
     n_rows: int
@@ -83,13 +83,13 @@ def read_table(path: Path, folder: Path, *, target: str | None, encoding: str) -
         SourceError: the file is no table, or has a header only.
         ParamsError: it has no column of the target's name.
     """
-    dialect = _delimited.sniff(path, delimiter=None, encoding=encoding, column_names=None)
+    dialect = _dialect.sniff(path, _dialect.Told(encoding=encoding))
     if target is not None and target not in dialect.names:
         raise ParamsError(
             f"--target {target!r} is not a column of {path}; it has: {', '.join(dialect.names)}"
         )
     known = _forms.respelled_forms(dialect.delimiter)
-    forms = _delimited.infer(_delimited.read_texts(path, dialect), dialect.names, known)
+    forms = _inference.infer(_delimited.read_texts(path, dialect), dialect.names, known)
     first = _first_rows(path, dialect, forms)
     schema = _observed(forms, first, target)
     reading = _Reading(path, dialect, forms, with_markers(schema, first))
@@ -112,8 +112,8 @@ class _Reading:
     def __init__(
         self,
         path: Path,
-        dialect: _delimited.Dialect,
-        forms: dict[str, _delimited.Inferred],
+        dialect: _dialect.Dialect,
+        forms: dict[str, _inference.Inferred],
         with_markers: set[str],
     ) -> None:
         self.path, self.dialect, self.forms = path, dialect, forms
@@ -146,7 +146,7 @@ class _Reading:
 
 
 def _first_rows(
-    path: Path, dialect: _delimited.Dialect, forms: dict[str, _delimited.Inferred]
+    path: Path, dialect: _dialect.Dialect, forms: dict[str, _inference.Inferred]
 ) -> pa.Table:
     """The rows that decide the meanings; in all columns, what stands for no value is none."""
     first: list[pa.RecordBatch] = []
@@ -162,7 +162,7 @@ def _first_rows(
 
 
 def _observed(
-    forms: dict[str, _delimited.Inferred], first: pa.Table, target: str | None
+    forms: dict[str, _inference.Inferred], first: pa.Table, target: str | None
 ) -> DatasetSchema:
     columns = [column(name, form.data_type) for name, form in forms.items()]
     schema = DatasetSchema(kind="tabular", tables=(table_schema(_NAME, columns),), target=target)
@@ -185,10 +185,10 @@ def with_markers(schema: DatasetSchema, first: pa.Table) -> set[str]:
 
 
 def _convert(
-    texts: pa.RecordBatch, forms: dict[str, _delimited.Inferred], with_markers: set[str]
+    texts: pa.RecordBatch, forms: dict[str, _inference.Inferred], with_markers: set[str]
 ) -> pa.RecordBatch:
     """Rows in the types of their columns; missing values may be in any of them."""
-    batch = _delimited.convert(texts, forms)
+    batch = _inference.convert(texts, forms)
     arrays = [
         pc.if_else(_forms.is_missing(values), pa.scalar(None, pa.string()), values)
         if name in with_markers and pa.types.is_string(values.type)

@@ -1,29 +1,31 @@
-"""Tables in files: CSV, TSV and other delimited text (also gzipped), and Parquet, by path or glob."""
+"""Tables in files of any usual format, by path, folder, glob or URL."""
 
-import difflib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
-from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema, arrow_schema
-from tasks.sources import _delimited
+from tasks.errors import ParamsError, SourceError
+from tasks.locations import resolve
+from tasks.locations.base import Location
+from tasks.registry import load, names
+from tasks.schema import DatasetSchema, TableSchema
 from tasks.sources.base import (
     OBSERVED_ROWS,
     Part,
     Source,
     SourceSettings,
-    column,
     table_schema,
     with_meanings,
 )
+from tasks.sources.formats.base import FilePart, Format
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-BATCH_ROWS = 65_536
+_FORMATS = "tasks.sources.formats"
+
+_ASCII = r"^[\x00-\x7f]$"
 
 
 class FileSettings(SourceSettings):
@@ -31,83 +33,140 @@ class FileSettings(SourceSettings):
 
     path: str = Field(
         min_length=1,
-        description="a file or a glob (`sales/*.csv`); several files are one table, in sorted order",
+        description="a file, a folder, a glob (`sales/*.csv`) or a URL (https, s3 ...); several files"
+        " are one table, in sorted order",
+    )
+    connection: str | None = Field(
+        default=None, description="where the credentials of a URL are: as in the sql source"
+    )
+    format: str | None = Field(
+        default=None,
+        description="a file of tasks/sources/formats: csv, json, jsonl, xml, parquet, excel, arrow;"
+        " null: by the suffix, else csv",
     )
     table: str | None = Field(
         default=None,
         description="name of the table; null: of the file, or of several files' folder",
     )
     delimiter: str | None = Field(
-        default=None, min_length=1, max_length=1, description="between values; null: found out"
+        default=None, pattern=_ASCII, description="between values of csv; null: found out"
     )
-    encoding: str = Field(default="utf-8", description="of delimited text")
+    encoding: str = Field(default="utf-8", description="of csv, json, jsonl")
     column_names: list[str] | None = Field(
         default=None, min_length=1, description="names of the columns of files without a header"
+    )
+    quote: str = Field(
+        default='"', pattern=r"^[\x00-\x7f]?$", description="around values of csv; '': none"
+    )
+    escape: str | None = Field(
+        default=None, pattern=_ASCII, description="before a quote in a value of csv; null: doubled"
+    )
+    comment: str | None = Field(
+        default=None, min_length=1, description="what lines of csv that are no rows start with"
+    )
+    skip_rows: int = Field(
+        default=0, ge=0, description="lines of csv, or rows of excel, before the header"
+    )
+    thousands: str | None = Field(
+        default=None, pattern=r"^[.,' _]$", description="between thousands in numbers of csv"
+    )
+    records: str | None = Field(
+        default=None,
+        description="where the array of records is in json: `data.items`; null: at the top, or the"
+        " one array of the top object",
+    )
+    record: str | None = Field(
+        default=None,
+        description="name of the element of xml that is a row; null: what the root holds",
+    )
+    sheet: str | None = Field(
+        default=None,
+        description="of excel; null: all that are not empty, each one a table",
+    )
+    inflated_gib: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="GiB that a compressed file may become; null: 200 times its size, at least 4",
     )
 
 
 class FileSource(Source):
-    """One table in one or more files of equal columns."""
+    """One table in one or more files of equal columns; of Excel, one for each sheet."""
 
     Settings = FileSettings
 
     def schema(self) -> DatasetSchema:
-        """The one table; delimited files are read once for it."""
-        paths = self._paths
-        if _is_parquet(paths[0]):
-            columns = _parquet_columns(paths)
-        else:
-            inferred = self._inferred.items()
-            columns = [column(name, i.data_type, nullable=i.nullable) for name, i in inferred]
-        name = self.settings.table or _table_name(paths)
-        return self.dataset(table_schema(name, columns))
+        """The tables; files that do not know their types are read once for it."""
+        return self.dataset(*self._tables)
+
+    def parts(self, table: TableSchema) -> list[Part]:
+        """See `Source.parts`."""
+        if not self._tables:  # the pass that finds the types also finds where files can be cut
+            return []
+        return [
+            Part({"file": dict(part.file.place), "in_file": dict(part.place)})
+            for part in self._format.parts(self._files, table)
+        ]
 
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
-        """The rows, file by file."""
-        del part
-        if _is_parquet(self._paths[0]):
-            schema = arrow_schema(table)
-            for path in self._paths:
-                yield from _parquet_batches(path, schema)
-        else:
-            for texts in self._texts():
-                yield _delimited.convert(texts, self._inferred)
+        """See `Source.read_part`."""
+        settings = self.settings
+        file = resolve.at(
+            part.place["file"], settings.path, self.project, connection=settings.connection
+        )
+        yield from self._format.read(table, FilePart(file, part.place["in_file"]))
 
     @cached_property
-    def _paths(self) -> list[Path]:
-        given = self.settings.path
-        exact = self.project / given
-        paths = [exact] if exact.is_file() else _glob(self.project, given)
-        if not paths:
-            raise SourceError(f"expected a file at {exact}, found none{near(exact)}")
-        if len({_is_parquet(path) for path in paths}) > 1:
+    def _tables(self) -> list[TableSchema]:
+        given = self.settings.table
+        found = self._format.tables(self._files)
+        default = _table_name(self.project, self.settings.path, self._files)
+        if given is not None and len(found) > 1:
+            raise ParamsError(
+                f"source.table is {given!r}, but {self.settings.path!r} holds {len(found)} tables:"
+                f" {', '.join(str(t.name) for t in found)}; name one by `sheet`, or leave it out"
+            )
+        return [table_schema(given or table.name or default, table.columns) for table in found]
+
+    @cached_property
+    def _files(self) -> list[Location]:
+        given = self.settings.format
+        suffixes = _suffixes()
+        wanted = tuple(s for s, name in suffixes.items() if given in (None, name))
+        return resolve.resolve(
+            self.settings.path,
+            self.project,
+            suffixes=wanted,
+            connection=self.settings.connection,
+        )
+
+    @cached_property
+    def _format(self) -> Format:
+        name = self.settings.format or self._format_of_files()
+        chosen = load(_FORMATS, name, Format)  # type: ignore[type-abstract]
+        _check_settings(self.settings, name, chosen)
+        return self.opened.enter_context(chosen(self.settings, self.batch_bytes()))
+
+    def _format_of_files(self) -> str:
+        """The one format that the suffixes name."""
+        examples: dict[str, str] = {}
+        for file in self._files:
+            examples.setdefault(format_of(file.name), file.name)
+        if len(examples) > 1:
+            found = ", ".join(f"{name} ({example})" for name, example in sorted(examples.items()))
             raise SourceError(
-                f"{given!r} finds Parquet and other files; name one kind, e.g. '*.csv'"
+                f"{self.settings.path!r} finds files of several formats: {found}; name one kind,"
+                " e.g. '*.csv', or say by `format` what all are"
             )
-        return paths
+        return next(iter(examples))
 
-    @cached_property
-    def _dialects(self) -> list[_delimited.Dialect]:
-        dialects = [
-            _delimited.sniff(
-                path,
-                delimiter=self.settings.delimiter,
-                encoding=self.settings.encoding,
-                column_names=self.settings.column_names,
-            )
-            for path in self._paths
-        ]
-        for path, dialect in zip(self._paths, dialects, strict=True):
-            _check_same(self._paths[0], list(dialects[0].names), path, list(dialect.names))
-        return dialects
 
-    @cached_property
-    def _inferred(self) -> dict[str, _delimited.Inferred]:
-        return _delimited.infer(self._texts(), self._dialects[0].names)
-
-    def _texts(self) -> Iterator[pa.RecordBatch]:
-        for path, dialect in zip(self._paths, self._dialects, strict=True):
-            yield from _delimited.read_texts(path, dialect)
+def format_of(name: str) -> str:
+    """The format of a file by the end of its name: csv where nothing says otherwise."""
+    lowered = name.lower()
+    found = [suffix for suffix in _suffixes() if lowered.endswith(suffix)]
+    return _suffixes()[max(found, key=len)] if found else "csv"
 
 
 def open_csv(
@@ -132,95 +191,34 @@ def open_csv(
     return with_meanings(schema, {name: rows}, {}), source.read(name)
 
 
-def _glob(folder: Path, pattern: str) -> list[Path]:
-    path = folder / pattern
-    try:
-        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        return sorted(p for p in found if p.is_file())
-    except (ValueError, NotImplementedError) as error:
-        raise SourceError(f"{pattern!r} is not a path or a glob: {error}") from error
+def _suffixes() -> dict[str, str]:
+    """The format of each suffix."""
+    return {
+        suffix: name
+        for name in names(_FORMATS)
+        for suffix in load(_FORMATS, name, Format).suffixes  # type: ignore[type-abstract]
+    }
 
 
-def near(path: Path) -> str:
-    """Similar names in the same folder, as the end of a message."""
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    found = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()])
-    return f"; there is {' and '.join(sorted(found))}" if found else ""
+def _check_settings(settings: Any, name: str, chosen: type[Format]) -> None:
+    """Refuse settings that mean something to other formats only."""
+    fields = set(FileSettings.model_fields) - set(SourceSettings.model_fields)
+    foreign = settings.model_fields_set & fields - chosen.takes - _OF_ALL
+    if foreign:
+        raise ParamsError(
+            f"source: {', '.join(sorted(foreign))}: not a setting of {name} files, which take:"
+            f" {', '.join(sorted(chosen.takes)) or 'none of their own'}; leave it out, or say by"
+            " `format` what the files are"
+        )
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in PARQUET_SUFFIXES
+_OF_ALL = frozenset(("path", "connection", "format", "table"))
 
 
-def _table_name(paths: list[Path]) -> str:
-    name = paths[0].name.split(".")[0] if len(paths) == 1 else paths[0].parent.name
+def _table_name(project: Path, given: str, files: list[Location]) -> str:
+    name = files[0].name.split(".")[0]
+    if len(files) > 1:
+        # The folder that the glob stands in, or that was named.
+        folder = Path(given) if (project / given).is_dir() else Path(given).parent
+        name = (Path(files[0].url).parent if "://" not in given else folder).name
     return name.lstrip(".") or "data"
-
-
-def _check_same(first: Path, expected: list[str], path: Path, found: list[str]) -> None:
-    if found != expected:
-        raise SourceError(
-            f"expected the columns of {first} in {path} too: {', '.join(expected)};"
-            f" found: {', '.join(found)}"
-        )
-
-
-def _parquet_columns(paths: list[Path]) -> list[Column]:
-    schemas = [_parquet_schema(path) for path in paths]
-    for path, schema in zip(paths, schemas, strict=True):
-        spelled = [[f"{field.name} ({field.type})" for field in s] for s in (schemas[0], schema)]
-        _check_same(paths[0], spelled[0], path, spelled[1])
-    if not schemas[0].names:
-        raise SourceError(f"expected columns in {paths[0]}, found none")
-    if twice := sorted({name for name in schemas[0].names if schemas[0].names.count(name) > 1}):
-        raise SourceError(f"{paths[0]}: more than one column is named {twice}; rename them")
-    return [
-        column(field.name, plain_type(field, paths[0]), nullable=field.nullable)
-        for field in schemas[0]
-    ]
-
-
-def _parquet_schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"cannot read {path} as Parquet: {error}") from error
-
-
-def plain_type(field: pa.Field, path: Path) -> pa.DataType:
-    """The type that a Parquet column gets here."""
-    data_type = field.type
-    if pa.types.is_dictionary(data_type):
-        data_type = data_type.value_type
-    if data_type == IMAGE_TYPE:
-        return IMAGE_TYPE
-    is_text = pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type)
-    if is_text or pa.types.is_null(data_type) or pa.types.is_time(data_type):
-        return pa.string()
-    if pa.types.is_float16(data_type):
-        return pa.float32()
-    known = (
-        pa.types.is_integer(data_type)
-        or pa.types.is_floating(data_type)
-        or pa.types.is_boolean(data_type)
-        or pa.types.is_string(data_type)
-        or pa.types.is_date(data_type)
-        or pa.types.is_timestamp(data_type)
-        or pa.types.is_decimal128(data_type)
-    )
-    if not known:
-        raise SourceError(
-            f"{path}: column {field.name!r} is of type {field.type}, which is no single value;"
-            " leave it out or split it into columns"
-        )
-    return data_type
-
-
-def _parquet_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield batch.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise SourceError(f"cannot read {path}: {error}") from error

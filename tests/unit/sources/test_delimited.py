@@ -154,7 +154,7 @@ def test_years_and_counts_may_be_names(tmp_path):
 
 def test_a_fault_past_the_first_megabyte_is_found(tmp_path):
     lines = b"\n".join([b"1,x"] * 600_000)
-    with pytest.raises(SourceError, match="line 600002 has 3 values"):
+    with pytest.raises(SourceError, match="line 600,002 has 3 values"):
         read(tmp_path, b"a,b\n" + lines + b"\n1,2,3\n")
     with pytest.raises(SourceError, match="is not text in utf-8"):
         read(tmp_path, b"a,b\n" + lines + b"\n1,\xff\n")

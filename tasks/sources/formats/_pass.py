@@ -1,0 +1,189 @@
+"""The pass over delimited files that finds the types, and keeps the rows that it has converted.
+
+The first block tells which forms a column may have; every block is then converted by the first of
+them at once, which also proves that its values fit. Since forms only ever drop out, a form that the
+first block chose and all blocks fit is the one that all rows choose. For a column in which a later
+value does not fit, a second pass asks every block about the forms that are left.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.locations.base import Location
+from tasks.sources.formats._blocks import Block
+from tasks.sources.formats._delimited import map_texts, read_texts
+from tasks.sources.formats._dialect import Dialect
+from tasks.sources.formats._forms import NO_VALUE, Form
+from tasks.sources.formats._inference import (
+    Inferred,
+    Observed,
+    convert_column,
+    look,
+    observe,
+    together,
+)
+from tasks.sources.formats._spool import Spool
+from tasks.sources.formats.base import opened
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A block of rows that was read.
+
+    Attributes:
+        start: of the block, in bytes of the text; None: of a file that is read from the start only.
+        end: of the block.
+        number: in the spool.
+    """
+
+    start: int | None
+    end: int | None
+    number: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass does with a column.
+
+    Attributes:
+        forms: that are left.
+        is_sure: take the first one; no value has contradicted it.
+    """
+
+    forms: tuple[Form, ...]
+    is_sure: bool = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the passes found.
+
+    Attributes:
+        columns: by name.
+        blocks: by file, in order.
+    """
+
+    columns: dict[str, Inferred]
+    blocks: list[list[Kept]]
+
+
+def scan(
+    files: Sequence[Location],
+    dialect_of: Callable[[Path], Dialect],
+    forms: tuple[Form, ...],
+    spool: Spool | None,
+    workers: int | None,
+) -> tuple[Found, Spool | None]:
+    """The types by all rows of all files, and the rows in a spool.
+
+    Args:
+        files: of equal columns.
+        dialect_of: how a file is written.
+        forms: that values may have, the preferred ones first.
+        spool: empty; None: keep nothing.
+        workers: threads; None: by cores.
+
+    Returns:
+        What was found; and the spool that holds the rows, if there is one that could.
+    """
+    with opened(files[0]) as path:
+        dialect = dialect_of(path)
+        with contextlib.closing(read_texts(path, dialect)) as texts:
+            head = observe(itertools.islice(texts, 1), dialect.names, forms)
+    plans = {name: Plan(found.forms) for name, found in head.items()}
+    seen, blocks = _pass(files, dialect_of, plans, spool, workers)
+    unsure = {name for name, found in seen.items() if found.forms != plans[name].forms}
+    if unsure:
+        plans = {name: Plan(seen[name].forms, name not in unsure) for name in plans}
+        if spool is not None:
+            spool.close()
+            spool = Spool()
+        if spool is not None or any(plans[name].forms for name in unsure):
+            seen, blocks = _pass(files, dialect_of, plans, spool, workers)
+    found = Found({name: observed.inferred() for name, observed in seen.items()}, blocks)
+    return found, spool if spool is not None and spool.is_open else None
+
+
+def finished(batch: pa.RecordBatch, columns: Mapping[str, Inferred]) -> pa.RecordBatch:
+    """A batch of the spool in the final types."""
+    arrays = []
+    for name, inferred in columns.items():
+        values = batch[name]
+        if inferred.form is NO_VALUE:
+            values = pa.nulls(len(values), pa.string())
+        elif inferred.form is not None and pa.types.is_string(values.type):
+            values = convert_column(values, inferred)
+        arrays.append(values)
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _pass(
+    files: Sequence[Location],
+    dialect_of: Callable[[Path], Dialect],
+    plans: dict[str, Plan],
+    spool: Spool | None,
+    workers: int | None,
+) -> tuple[dict[str, Observed], list[list[Kept]]]:
+    """What all rows allow, of the forms of the plan; and the blocks."""
+
+    def work(
+        texts: pa.RecordBatch, block: Block | None
+    ) -> tuple[list[Observed], tuple[int, int] | None, pa.Buffer | None]:
+        both = [_column(texts[name], plan) for name, plan in plans.items()]
+        packed = None
+        if spool is not None and spool.is_open:
+            arrays = [values for values, _ in both]
+            packed = Spool.packed(pa.RecordBatch.from_arrays(arrays, names=list(plans)))
+        place = None if block is None else (block.start, block.end)
+        return [found for _, found in both], place, packed
+
+    seen = {name: Observed(plan.forms, False, False, False) for name, plan in plans.items()}
+    blocks: list[list[Kept]] = []
+    for file in files:
+        kept: list[Kept] = []
+        with opened(file) as path:
+            results = map_texts(path, dialect_of(path), work, workers=workers)
+            for observed, place, packed in results:
+                for name, found in zip(plans, observed, strict=True):
+                    seen[name] = together(seen[name], found)
+                number = -1 if spool is None or packed is None else spool.add(packed)
+                start, end = place or (None, None)
+                kept.append(Kept(start, end, number))
+        blocks.append(kept)
+    return seen, blocks
+
+
+def _column(texts: pa.Array, plan: Plan) -> tuple[pa.Array, Observed]:
+    """The values of a block as far as they are sure, and what they allow."""
+    has_empty = pc.min(pc.binary_length(texts)).as_py() == 0
+    if not plan.forms:
+        if has_empty:
+            texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+        return texts, Observed((), len(texts) > 0, False, has_empty)
+    if plan.is_sure:
+        values = plan.forms[0].read(texts)
+        if values is not None:
+            n_missing = values.null_count
+            return values, Observed(plan.forms, n_missing < len(values), n_missing > 0, has_empty)
+    return texts, look(texts, plan.forms)
+
+
+def part_bounds(blocks: Sequence[Kept], n_bytes: int) -> Iterator[Sequence[Kept]]:
+    """Neighbouring blocks in groups of about `n_bytes`; all of them where one has no place."""
+    if any(block.start is None for block in blocks):
+        yield blocks
+        return
+    group: list[Kept] = []
+    for block in blocks:
+        group.append(block)
+        if (block.end or 0) - (group[0].start or 0) >= n_bytes:
+            yield group
+            group = []
+    if group:
+        yield group

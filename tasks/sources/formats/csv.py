@@ -1,0 +1,136 @@
+"""Comma-separated values and their kin: any delimiter, quoting, encoding and compression."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.locations.base import Location
+from tasks.schema import TableSchema
+from tasks.sources.base import column
+from tasks.sources.formats._blocks import can_seek
+from tasks.sources.formats._delimited import map_texts
+from tasks.sources.formats._dialect import Dialect, Told, sniff
+from tasks.sources.formats._forms import Form, form_of, grouped_forms, number_of, plain_forms
+from tasks.sources.formats._inference import Inferred, convert
+from tasks.sources.formats._pass import Kept, finished, part_bounds, scan
+from tasks.sources.formats._spool import Spool, new_spool
+from tasks.sources.formats.base import (
+    FilePart,
+    FileTable,
+    Format,
+    check_same,
+    check_stamp,
+    opened,
+    stamp_of,
+)
+
+PART_BYTES = 2**26
+"""Bytes of text of a part; a file that can be read from the start only is one part."""
+
+
+class Delimited(Format):
+    """Text with a row a line, or a few where values are quoted."""
+
+    suffixes = tuple(
+        f".{name}{packed}"
+        for name in ("csv", "tsv", "tab", "psv", "txt", "data", "dat")
+        for packed in ("", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
+    )
+    takes = frozenset(
+        (
+            "delimiter",
+            "encoding",
+            "column_names",
+            "quote",
+            "escape",
+            "comment",
+            "skip_rows",
+            "thousands",
+            "inflated_gib",
+        )
+    )
+
+    def __init__(self, settings: Any, batch_bytes: int) -> None:
+        """See `Format`."""
+        super().__init__(settings, batch_bytes)
+        self._columns: dict[str, Inferred] = {}
+        self._kept: dict[str, list[Kept]] = {}
+        self._spool: Spool | None = None
+        self._dialects: dict[Path, Dialect] = {}
+
+    def tables(self, files: Sequence[Location]) -> list[FileTable]:
+        """See `Format.tables`: one table; the files are read for it, and the rows kept on disk."""
+        first: tuple[Path, tuple[str, ...]] | None = None
+        for file in files:
+            with opened(file) as path:
+                names = self._dialect(path).names
+                first = first or (path, names)
+                check_same(*first, path, names)
+        workers = self.settings.workers
+        spool = new_spool(self.settings, files)
+        found, self._spool = scan(files, self._dialect, self._forms, spool, workers)
+        if self._spool is not None:
+            self.opened.callback(self._spool.close)
+        self._columns = found.columns
+        self._kept = {file.url: blocks for file, blocks in zip(files, found.blocks, strict=True)}
+        inferred = found.columns.items()
+        return [FileTable([column(n, i.data_type, nullable=i.nullable) for n, i in inferred])]
+
+    def parts(self, files: Sequence[Location], table: TableSchema) -> list[FilePart]:
+        """See `Format.parts`: ranges of bytes where a file can be read from anywhere."""
+        del table
+        forms = {name: number_of(i.form, self._forms) for name, i in self._columns.items()}
+        parts = []
+        for file in files:
+            with opened(file) as path:
+                n_bytes = PART_BYTES if can_seek(path, self._dialect(path)) else sys.maxsize
+                stamp = stamp_of(file, path)
+            for group in part_bounds(self._kept[file.url], n_bytes):
+                is_range = all(block.start is not None for block in group)
+                place = {
+                    "start": group[0].start if is_range else None,
+                    "end": group[-1].end if is_range else None,
+                    "kept": [block.number for block in group],
+                    "forms": forms,
+                    "stamp": stamp,
+                }
+                parts.append(FilePart(file, place))
+        return parts
+
+    def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
+        """See `Format.read`: from the spool of this process, or from the file."""
+        place = part.place
+        columns = {
+            c.name: Inferred(form_of(place["forms"][c.name], self._forms), c.nullable)
+            for c in table.columns
+        }
+        if self._spool is not None:
+            for number in place["kept"]:
+                yield finished(self._spool.read(number), columns)
+            return
+        with opened(part.file) as path:
+            check_stamp(part.file, path, place["stamp"])
+            yield from map_texts(
+                path,
+                self._dialect(path),
+                lambda texts, _: convert(texts, columns),
+                start=place["start"],
+                end=place["end"],
+                workers=1,
+            )
+
+    @cached_property
+    def _forms(self) -> tuple[Form, ...]:
+        mark = self.settings.thousands
+        return tuple(plain_forms() if mark is None else grouped_forms(mark))
+
+    def _dialect(self, path: Path) -> Dialect:
+        if path not in self._dialects:
+            given = self.settings.model_dump(include={f.name for f in dataclasses.fields(Told)})
+            self._dialects[path] = sniff(path, Told(**given))
+        return self._dialects[path]

@@ -1,0 +1,113 @@
+"""Apache Parquet: typed columns, read by groups of rows."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import SourceError
+from tasks.locations.base import Location
+from tasks.schema import TableSchema
+from tasks.sources.formats._plain import (
+    PlainColumn,
+    described,
+    plain_batch,
+    plain_columns,
+    rows_of,
+    spelled,
+)
+from tasks.sources.formats.base import (
+    FilePart,
+    FileTable,
+    Format,
+    check_same,
+    check_stamp,
+    opened,
+    stamp_of,
+)
+
+PART_BYTES = 2**26
+"""Uncompressed bytes of the groups of rows of a part, as long as there is more than one."""
+
+
+class Parquet(Format):
+    """Files of equal columns."""
+
+    suffixes = (".parquet", ".pq", ".parq")
+
+    def tables(self, files: Sequence[Location]) -> list[FileTable]:
+        """See `Format.tables`: one table, from the ends of the files alone."""
+        first: tuple[Path, list[PlainColumn]] | None = None
+        for file in files:
+            with opened(file) as path:
+                columns = plain_columns(parquet_schema(path), path)
+                first = first or (path, columns)
+                check_same(first[0], spelled(first[1]), path, spelled(columns))
+        return [FileTable(described(first[1] if first else []))]
+
+    def parts(self, files: Sequence[Location], table: TableSchema) -> list[FilePart]:
+        """See `Format.parts`: neighbouring groups of rows."""
+        del table
+        parts = []
+        for file in files:
+            with opened(file) as path, naming(path), pq.ParquetFile(path) as found:
+                sizes = [
+                    found.metadata.row_group(i).total_byte_size
+                    for i in range(found.metadata.num_row_groups)
+                ]
+                stamp = stamp_of(file, path)
+            start = n_bytes = 0
+            for i, size in enumerate(sizes):
+                n_bytes += size
+                if n_bytes >= PART_BYTES or i == len(sizes) - 1:
+                    groups = list(range(start, i + 1))
+                    parts.append(FilePart(file, {"groups": groups, "stamp": stamp}))
+                    start, n_bytes = i + 1, 0
+        return parts
+
+    def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
+        """See `Format.read`."""
+        del table
+        groups = part.place["groups"]
+        with opened(part.file) as path:
+            check_stamp(part.file, path, part.place["stamp"])
+            with naming(path, f" (row groups {groups[0]} to {groups[-1]})"):
+                yield from self._batches(path, groups)
+
+    def _batches(self, path: Path, groups: list[int]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            columns = plain_columns(file.schema_arrow, path)
+            chosen = [file.metadata.row_group(i) for i in groups]
+            n_rows = rows_of(
+                self.batch_bytes,
+                sum(group.total_byte_size for group in chosen),
+                sum(group.num_rows for group in chosen),
+            )
+            for batch in file.iter_batches(batch_size=n_rows, row_groups=groups):
+                yield plain_batch(batch, columns)
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """The schema of a Parquet file.
+
+    Raises:
+        SourceError: it is none.
+    """
+    with naming(path, " as Parquet"):
+        return pq.read_schema(path)
+
+
+@contextlib.contextmanager
+def naming(path: Path, place: str = "") -> Iterator[None]:
+    """Turn the errors of a reader into one that names the file, and where in it the fault is."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        advice = ""
+        if "encrypt" in str(error).lower():
+            advice = "; it is encrypted: decrypt it first"
+        elif path.stat().st_size == 0:
+            advice = "; it is empty: write it anew"
+        raise SourceError(f"cannot read {path}{place}: {error}{advice}") from error
