@@ -160,14 +160,26 @@ class StoredRows:
     Attributes:
         folder: of the dataset.
         table: its name.
+        first: rows at the start that are read; None: all.
     """
 
     folder: Path
     table: str
+    first: int | None = None
+
+    def __len__(self) -> int:
+        """Rows of a pass, from the files' footers alone."""
+        n_rows = count_rows(self.folder, self.table)
+        return n_rows if self.first is None else min(self.first, n_rows)
 
     def __call__(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """As `read_batches`: all columns, or only the bytes of some."""
-        return read_batches(self.folder, self.table, columns)
+        left = len(self)
+        for batch in read_batches(self.folder, self.table, columns):
+            if left <= 0:
+                return
+            yield batch.slice(0, left)
+            left -= batch.num_rows
 
 
 def read_table(folder: Path, table: str, columns: list[str] | None = None) -> pa.Table:

@@ -65,11 +65,13 @@ class DataGenerator(nn.Module, ABC):
         encoder_class: the encoder whose tensors `forward` takes and `sample` returns.
         supports_dp: whether it can be trained with differential privacy: one objective, no loss of
             a row that depends on other rows, and a `TabularEncoder`, which can be fitted privately.
+        holds_target: whether rows can be drawn for given values of the target.
     """
 
     Params: ClassVar[type[Record]]
     encoder_class: ClassVar[type[Encoder]]
     supports_dp: ClassVar[bool] = False
+    holds_target: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, encoder: Encoder, params: Record) -> None:

@@ -7,18 +7,20 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from tqdm import tqdm
 
 from tasks.encoding.constraints.admission import Admission
-from tasks.errors import TrainingError
+from tasks.errors import ParamsError, TrainingError
 from tasks.params import DatasetParams
-from tasks.schema import Kind
+from tasks.schema import DatasetSchema, Kind, arrow_type
+from tasks.splits.record import BalanceRecord
 from tasks.storage import new_folder, write_dataset
 from tasks.training.device import choose_device, reproducible
 from tasks.training.model import Model, load_model
-from tasks.training.sampling import Chunk, Sampler, Workers, choose_workers
+from tasks.training.sampling import Chunk, Quota, Sampler, Workers, choose_workers
 
 CHUNK_ROWS: dict[Kind, int] = {"tabular": 8_192, "image": 512, "text": 512}
 """Rows drawn at a time: what bounds the memory. Other numbers give other rows."""
@@ -38,6 +40,7 @@ def sample(model: Path, synthetic: Path, params: DatasetParams) -> None:
         synthetic: a dataset with the schema of the training data.
 
     Raises:
+        ParamsError: the target is both balanced and held at one value.
         DataError: the model is damaged.
         TrainingError: the device that is asked for is missing, the model cannot hold a condition,
             or the declared constraints leave too few of the drawn rows.
@@ -56,11 +59,28 @@ def sample(model: Path, synthetic: Path, params: DatasetParams) -> None:
             params.seed,
             device,
             conditions=params.sample.conditions,
+            quota=_quota(model, schema, params),
             n_workers=n_workers,
         )
         with new_folder(synthetic) as draft, contextlib.closing(rows):
             write_dataset(draft, schema, {schema.main.name: rows})
     _log.info("drew %d rows of %s", n_rows, schema.main.name)
+
+
+def _quota(model: Path, schema: DatasetSchema, params: DatasetParams) -> Quota | None:
+    """The classes in the shares that `balance` wants, where generation is to balance them."""
+    record = BalanceRecord.load(model)
+    if record is None or record.target is None:
+        return None
+    if record.target in params.sample.conditions:
+        raise ParamsError(
+            f"sample.conditions holds {record.target!r} at one value, and balance.method 'generate'"
+            " draws each of them: remove one of the two"
+        )
+    wanted = [c for c in record.classes if c.wanted]
+    texts = pa.array([c.value for c in wanted], pa.string())
+    values = texts.cast(arrow_type(schema.main.column(record.target)))
+    return Quota(record.target, values, np.array([c.wanted for c in wanted]))
 
 
 def draw(
@@ -70,6 +90,7 @@ def draw(
     device: torch.device,
     *,
     conditions: Mapping[str, Any] | None = None,
+    quota: Quota | None = None,
     n_workers: int = 1,
 ) -> Generator[pa.RecordBatch]:
     """Batches of `n_rows` synthetic rows, the same for any number of workers.
@@ -83,6 +104,7 @@ def draw(
         seed: of the dataset.
         device: of the model's weights.
         conditions: by column name, the value that every row has.
+        quota: shares of the values of one more column.
         n_workers: threads that draw; each computes with as many of torch as the caller's.
 
     Raises:
@@ -93,7 +115,7 @@ def draw(
     admission = Admission(model.encoder.schema.main, model.encoder.made_anew)
     starts = range(0, n_rows, chunk_rows)
     chunks = [Chunk(i, min(chunk_rows, n_rows - start), start) for i, start in enumerate(starts)]
-    with Workers(Sampler(model, seed, device, conditions or {}), n_workers) as workers:
+    with Workers(Sampler(model, seed, device, conditions or {}, quota), n_workers) as workers:
         for batch in tqdm(workers.draw(chunks), total=len(chunks), unit="chunk", disable=None):
             yield admission.admit(batch)
         i, end = len(starts), n_rows

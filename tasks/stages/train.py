@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from tasks.errors import TrainingError, WorkspaceError
+from tasks.errors import ParamsError, TrainingError, WorkspaceError
 from tasks.noise import derive_key
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
+from tasks.splits.record import BalanceRecord
 from tasks.storage import StoredRows, count_rows, digest, new_folder
 from tasks.tracking import Tracker, Training
 from tasks.training import distributed
@@ -21,6 +25,7 @@ from tasks.training.device import choose_device, multiplies_in_bfloat16
 from tasks.training.loop import fit
 from tasks.training.model import generator_class, generator_params, save_model
 from tasks.training.private import check_private_dataset
+from tasks.training.roles import Roles
 from tasks.workspace import git
 
 _LIBRARIES = ("numpy", "opacus", "pyarrow", "scipy")
@@ -65,6 +70,11 @@ def train(
     where = f"datasets.{dataset}.generator_params"
     settings = generator_params(cls, params.generator_params, where)
     check_private_dataset(cls, params, f"datasets.{dataset}")
+    if params.balance.method == "generate" and not cls.holds_target:
+        raise ParamsError(
+            f"datasets.{dataset}.balance.method: {params.generator} cannot draw rows for given values"
+            " of the target, which 'generate' asks for; choose another generator, or class_weights"
+        )
     data_digest = digest(balanced)
     facts = {
         "data": data_digest,
@@ -80,6 +90,11 @@ def train(
         facts["libraries"] = {n: importlib.metadata.version(n) for n in _LIBRARIES}
     work = fingerprint({**facts, "code": code_digests(cls)})
     table = schema.main.name
+    rows = StoredRows(balanced, table)
+    record = BalanceRecord.load(balanced)
+    if params.train.privacy and record:
+        # Privacy is of the rows trained on, which all count the same; nothing is validated.
+        rows = StoredRows(balanced, table, first=record.real_rows)
     profile = {"rows": count_rows(balanced, table), "columns": len(schema.main.columns)}
     about = _training(dataset, facts, work, profile, balanced)
     folder = checkpoints / f"{dataset}-{work[:16]}"
@@ -88,10 +103,11 @@ def train(
         cls,
         settings,
         schema,
-        StoredRows(balanced, table),
+        rows,
         params.train,
         seed=params.seed,
         key=derive_key(noise_key, work) if noise_key else None,
+        roles=None if params.train.privacy or not record else _roles(record, rows),
     )
     if (place := distributed.launched()) and not place.is_first:
         # Of several processes that a launcher started, the first one alone logs and writes.
@@ -102,8 +118,29 @@ def train(
             fitted = share(checkpoint=checkpoint, report=run.log)
             with new_folder(model) as draft:
                 save_model(draft, params.kind, params.generator, settings, fitted)
+                if record and record.method == "generate":
+                    record.save(draft)  # what `sample` is to draw
                 run.log_model(draft, digest(draft))
         checkpoint.remove()
+
+
+def _roles(record: BalanceRecord, rows: StoredRows) -> Roles | None:
+    """What the rows of a balanced dataset are for; None: they are all alike."""
+    weights = None
+    if record.method == "class_weights" and record.target is not None:
+        known = pa.array([c.value for c in record.classes], pa.string())
+        by_class = np.array([c.weight for c in record.classes], dtype=np.float32)
+        # A class that only validation rows have was never weighed.
+        by_class = np.append(by_class, np.float32(1.0))
+        pieces = [
+            by_class[np.asarray(pc.index_in(batch[0].cast(pa.string()), known).fill_null(-1))]
+            for batch in rows([record.target])
+        ]
+        weights = np.concatenate(pieces)
+    if weights is None and not record.added_rows and not record.validation_rows:
+        return None
+    real = StoredRows(rows.folder, rows.table, first=record.real_rows)
+    return Roles(real, record.validation_rows, weights)
 
 
 def _training(

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,7 @@ from tasks.training.distributed import Group
 from tasks.training.model import Fitted
 from tasks.training.private import Privacy, check_privacy
 from tasks.training.progress import Progress
+from tasks.training.roles import Roles, draw_by_weight
 from tasks.training.schedule import learning_rate
 from tasks.training.state import TrainingState
 from tasks.training.step import Stepper
@@ -78,6 +80,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     report: Report = _silent,
     key: bytes | None = None,
+    roles: Roles | None = None,
 ) -> Fitted:
     """Train a generator on the rows of a dataset's main table.
 
@@ -96,6 +99,8 @@ def fit(
         report: called with all metrics of the training, also those from before a resume.
         key: secret, for differential privacy; never the same one for other work. None: a new one,
             with which nothing can be repeated or continued.
+        roles: what the rows are for; None: all are real, and some of them, drawn at random, are
+            kept for validation. With privacy all rows are alike.
 
     Raises:
         ParamsError: the generator cannot be trained with the privacy that is asked for.
@@ -105,7 +110,7 @@ def fit(
     """
     check_privacy(generator_class, settings)
     key = key or new_key()
-    work = _Work(generator_class, generator_params, schema, batches, settings, seed, key)
+    work = _Work(generator_class, generator_params, schema, batches, settings, seed, key, roles)
     if launched := distributed.launched():
         distributed.check_size(settings.processes, launched.size)
         return _join(work, launched, None, checkpoint, report)
@@ -127,6 +132,7 @@ class _Work:
     settings: TrainParams
     seed: int
     key: bytes
+    roles: Roles | None
 
 
 def _help(group: Group, store: Path, work: _Work, folder: Path | None) -> None:
@@ -145,7 +151,11 @@ def _join(
         encoder = (
             private.fit_encoder(work.schema, encoder_class)
             if private
-            else encoder_class.fit(work.schema, work.batches, rng_for(work.seed, "encode"))
+            else encoder_class.fit(
+                work.schema,
+                work.roles.real if work.roles else work.batches,
+                rng_for(work.seed, "encode"),
+            )
         )
         try:
             budget = budget_bytes(device, settings.memory_gib)
@@ -185,13 +195,15 @@ class _Training:
         self.private = private is not None
         self.group = group
         self.report = report if group.is_first else _silent
-        n_validation = max(1, round(len(rows) * settings.validation_fraction))
         # Validation looks at rows, which would cost privacy.
-        n_validation = 0 if private else min(n_validation, VALIDATION_ROWS)
-        if len(rows) - n_validation < 1:
-            raise TrainingError(f"expected at least 2 rows to train on, found {len(rows)}")
-        order = self._at_home(rng_for(self.seed, "validation").permutation(len(rows)))
-        self.validation, self.train = order[:n_validation], order[n_validation:]
+        fraction = 0.0 if private else settings.validation_fraction
+        train, validation = self._parts(len(rows), fraction, work.roles)
+        self.weights: np.ndarray | None = None
+        self.validation_weights = torch.ones(len(validation), dtype=torch.float64)
+        if work.roles and work.roles.weights is not None:
+            self.weights = work.roles.weights[train]
+            self.validation_weights = torch.from_numpy(work.roles.weights[validation]).double()
+        self.train, self.validation = self._at_home(train), self._at_home(validation)
         self.recipe = _recipe(type(generator), len(self.train), work.schema, settings)
         if private:
             self.recipe = private.recipe(self.recipe, settings)
@@ -348,16 +360,18 @@ class _Training:
         """Mean loss of the averaged weights by objective; always with the same noise."""
         n_rows = max(EVALUATION_ROWS, self.recipe.batch_size // self.stepper.n_parts)
         pieces = torch.split(self.validation, n_rows)
+        weights = torch.split(self.validation_weights.to(self.rows.device), n_rows)
         sums = torch.zeros(len(self.state.objectives), len(pieces), dtype=torch.float64)
         for o, objective in enumerate(self.state.objectives):
             for i in range(self.group.rank, len(pieces), self.group.size):
                 seed_torch(derive_seed(self.seed, "validate", i), self.rows.device)
                 losses = self.stepper.losses(self.state.average, objective, pieces[i])
-                sums[o, i] = losses.double().sum()
+                sums[o, i] = (losses.double() * weights[i]).sum()
             self.rows.release()
         own = sums.to(self.rows.device)
         # Zeros for the pieces of others: the sum is the same however many there are.
-        total = torch.stack(list(self.group.gather(own))).sum(dim=(0, 2)) / len(self.validation)
+        total = torch.stack(list(self.group.gather(own))).sum(dim=(0, 2))
+        total /= float(self.validation_weights.sum())
         for loss in total.tolist():
             self._check(loss, f"the validation loss after epoch {self.state.epoch}")
         return [float(loss) for loss in total]
@@ -379,9 +393,30 @@ class _Training:
     def _order(self, epoch: int) -> Tensor:
         """The rows of an epoch: a part of a pass over all rows in random order."""
         in_pass, part = divmod(epoch, self.epochs_a_pass)
-        order = rng_for(self.seed, "order", in_pass).permutation(len(self.train))
+        rng, n_rows = rng_for(self.seed, "order", in_pass), len(self.train)
+        if self.weights is None:
+            order = rng.permutation(n_rows)
+        else:
+            order = rng.permutation(draw_by_weight(self.weights, n_rows, rng))
         cuts = [len(self.train) * p // self.epochs_a_pass for p in (part, part + 1)]
         return self.train[self._at_home(order[cuts[0] : cuts[1]])]
+
+    def _parts(
+        self, n_rows: int, fraction: float, roles: Roles | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to train on and those to stop by."""
+        if roles and roles.n_validation:
+            n_train = n_rows - roles.n_validation
+            train = np.arange(n_train)
+            validation = np.arange(n_train, n_rows)[:VALIDATION_ROWS]
+        else:
+            n_validation = max(1, round(n_rows * fraction)) if fraction else 0
+            n_validation = min(n_validation, VALIDATION_ROWS)
+            order = rng_for(self.seed, "validation").permutation(n_rows)
+            validation, train = order[:n_validation], order[n_validation:]
+        if len(train) < 1:
+            raise TrainingError(f"expected at least 2 rows to train on, found {n_rows}")
+        return train, validation
 
     def _at_home(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.rows.home)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -34,6 +35,34 @@ class Chunk(NamedTuple):
     """Rows before it, from which new identifiers count on."""
 
 
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Values of one column in given shares, spread evenly over the rows.
+
+    The value of row i is that on which the fractional part of (i + 1/2) times the golden ratio
+    falls: of any stretch of rows each value has its share, to within a few rows.
+
+    Attributes:
+        column: its name.
+        values: (K,) the values.
+        shares: (K,) not negative, of any sum above 0.
+    """
+
+    column: str
+    values: pa.Array
+    shares: np.ndarray
+
+    def of(self, chunk: Chunk) -> pa.Array:
+        """The value of each row of a chunk."""
+        rows = chunk.first_row + np.arange(chunk.n_rows) + 0.5
+        ends = np.cumsum(self.shares) / self.shares.sum()
+        places = np.searchsorted(ends, rows * _GOLDEN % 1, side="right")
+        return self.values.take(pa.array(np.minimum(places, len(ends) - 1)))
+
+
 @dataclass(frozen=True)
 class Sampler:
     """Draws chunks of a model.
@@ -43,12 +72,14 @@ class Sampler:
         seed: of the dataset.
         device: of the model's weights.
         conditions: by column name, the value that every row has.
+        quota: what the rows have in one more column; None: what the model draws.
     """
 
     model: Model
     seed: int
     device: torch.device
     conditions: Mapping[str, Any]
+    quota: Quota | None = None
 
     @torch.inference_mode()
     def draw(self, chunk: Chunk) -> pa.RecordBatch:
@@ -58,10 +89,13 @@ class Sampler:
             TrainingError: the model cannot hold a condition.
         """
         i, n, first_row = chunk
+        held = dict(self.conditions)
+        if self.quota is not None:
+            held[self.quota.column] = self.quota.of(chunk)
         rng = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "sample", i))
-        encoded = self.model.generator.sample(n, rng, self.conditions or None)
+        encoded = self.model.generator.sample(n, rng, held or None)
         draws = rng_for(self.seed, "decode", i)
-        return self.model.encoder.decode(encoded, draws, first_row, self.conditions)
+        return self.model.encoder.decode(encoded, draws, first_row, held)
 
 
 class Workers:

@@ -25,6 +25,7 @@ from tasks.metrics import Goal
 from tasks.params import DatasetParams, SampleParams, SplitParams
 from tasks.schema import DatasetSchema, Kind
 from tasks.seeding import derive_seed
+from tasks.splits.record import BalanceRecord
 from tasks.stages.sample import sample
 from tasks.stages.split import split
 from tasks.storage import new_folder, read_batches
@@ -161,6 +162,12 @@ class Work:
 
     def _rows(self) -> Path:
         """The dataset that trials train on."""
+        if (record := BalanceRecord.load(self.balanced)) and record.added_rows:
+            raise ParamsError(
+                f"balance.method {record.method!r} has added rows to the real ones, and a search"
+                " would find the settings that repeat them best: set it to none or class_weights,"
+                " tune, and set it back"
+            )
         if self.objective.metric is None:
             return self.balanced  # the training sets its own validation rows aside
         parts = self.folder / "rows"

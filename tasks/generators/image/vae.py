@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
+import pyarrow as pa
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ class Vae(DataGenerator):
         if held is None:
             labels = choose(self.label_shares.expand(n, -1), stratified(n, rng))
         else:
-            labels = torch.full((n,), held, device=self.label_shares.device)
+            labels = torch.tensor(held, device=self.label_shares.device).expand(n)
         z = self.prior.sample(labels, rng)
         return {
             "pixels": sample_levels(self.n_levels, self.decoder(z, labels), rng),
@@ -163,7 +164,7 @@ class Vae(DataGenerator):
         rng = torch.Generator(means.device).manual_seed(0)
         return torch.randn(means.shape, generator=rng, device=means.device)
 
-    def _held_label(self, conditions: Mapping[str, Any]) -> int | None:
+    def _held_label(self, conditions: Mapping[str, Any]) -> int | list[int] | None:
         target = self.encoder.schema.target
         if others := [name for name in conditions if name != target]:
             raise TrainingError(
@@ -173,7 +174,10 @@ class Vae(DataGenerator):
         if not conditions or target is None:
             return None
         try:
-            return self.encoder.label_index(conditions[target])
+            values = conditions[target]
+            if isinstance(values, pa.Array | list):
+                return [self.encoder.label_index(value) for value in pa.array(values).to_pylist()]
+            return self.encoder.label_index(values)
         except DataError as error:
             raise TrainingError(f"impossible condition on {target!r}: {error}") from error
 

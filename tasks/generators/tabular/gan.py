@@ -50,6 +50,7 @@ class Gan(DataGenerator):
 
     Params: ClassVar[type[Record]] = GanParams
     encoder_class: ClassVar[type[Encoder]] = ModeSpecificEncoder
+    holds_target: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)

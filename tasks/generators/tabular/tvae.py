@@ -53,6 +53,7 @@ class Tvae(DataGenerator):
 
     Params: ClassVar[type[Record]] = TvaeParams
     encoder_class: ClassVar[type[Encoder]] = ModeSpecificEncoder
+    holds_target: ClassVar[bool] = False
     supports_dp: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: Record) -> None:

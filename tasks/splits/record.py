@@ -1,0 +1,56 @@
+"""What a training must know of its rows, in a file beside them.
+
+    data/adult/balanced/
+        adult/part-00000.parquet …  real rows, then rows that were added, then validation rows
+        balance.json                how many of each, and the classes
+
+The added rows are copies of real ones or lie between them. So what is learned of the columns
+(categories, quantiles, which values are too rare to be published) is learned of the real rows
+alone, and the validation rows are neither copied nor used to make others.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from tasks.params import Record
+from tasks.storage import write_json
+
+RECORD_FILE = "balance.json"
+
+
+class ClassRecord(Record):
+    """One class of the target."""
+
+    value: str | None = Field(description="of the target, as text; null: missing")
+    rows: int = Field(description="real training rows of this class")
+    wanted: int = Field(description="rows that it should have beside the others")
+
+    @property
+    def weight(self) -> float:
+        """By how much each of its rows counts, before all weights are scaled to a mean of 1."""
+        return self.wanted / self.rows
+
+
+class BalanceRecord(Record):
+    """What the rows of a balanced dataset are."""
+
+    method: str = Field(description="balance.method")
+    target: str | None = Field(description="column of the classes; null: none were looked at")
+    real_rows: int = Field(description="rows at the start that are real")
+    added_rows: int = Field(default=0, description="rows after them that were added")
+    validation_rows: int = Field(
+        default=0, description="rows at the end to stop by; 0: the training takes its own"
+    )
+    classes: tuple[ClassRecord, ...] = Field(default=(), description="by first appearance")
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the rows."""
+        write_json(folder / RECORD_FILE, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """What stands beside the rows; None: all are real, and none is set aside."""
+        path = folder / RECORD_FILE
+        return cls.model_validate_json(path.read_bytes()) if path.exists() else None
