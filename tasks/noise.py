@@ -26,8 +26,6 @@ from tasks.errors import WorkspaceError
 
 KEY_BYTES = 32
 
-_KEY_FILE = "keys/noise.key"
-
 
 class SecretNoise:
     """Numbers that nobody without the key can tell from independent random ones.
@@ -74,27 +72,27 @@ def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
-def project_key(state: Path) -> bytes:
-    """The project's key, made on first use.
+def project_key(state: Path, name: str = "noise") -> bytes:
+    """The project's key of this name, made on first use.
 
     Never used as it is: `derive_key` makes one for each piece of work out of it, named by the
     fingerprint of all that determines the result, the training data included. So the same work
     gives the same bytes, and two tables that differ in one row share no noise.
 
     Writes:
-        state/keys/noise.key: readable by its owner only.
+        state/keys/<name>.key: readable by its owner only.
 
     Raises:
         WorkspaceError: there is a file, but no key in it.
     """
-    place = state / _KEY_FILE
+    place = state / "keys" / f"{name}.key"
     if not place.exists():
         _make_key(place)
     key = place.read_bytes()
     if len(key) != KEY_BYTES:
         raise WorkspaceError(
             f"expected a key of {KEY_BYTES} bytes at {place}, found {len(key)}; restore it, or"
-            " remove it: a new one is made, and trainings with privacy are made anew"
+            " remove it: a new one is made, and what was made with it is made anew"
         )
     return key
 

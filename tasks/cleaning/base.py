@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import pyarrow as pa
@@ -38,11 +39,13 @@ class Subject:
         schema: of the dataset.
         table: name of one of its tables.
         seed: of the dataset.
+        state: folder where the project keeps its keys; None: nowhere.
     """
 
     schema: DatasetSchema
     table: str
     seed: int
+    state: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,14 @@ class Cleaner:
         schema: of the clean data.
     """
 
-    def __init__(self, raw: Path, engine: Engine, planned: Sequence[Planned], seed: int) -> None:
+    def __init__(
+        self,
+        raw: Path,
+        engine: Engine,
+        planned: Sequence[Planned],
+        seed: int,
+        state: Path | None = None,
+    ) -> None:
         """Learn from the raw data what the steps need to know.
 
         Args:
@@ -38,6 +45,7 @@ class Cleaner:
             engine: started.
             planned: the steps in their order.
             seed: of the dataset.
+            state: folder where the project keeps its keys.
 
         Raises:
             ParamsError: settings do not fit the columns.
@@ -53,7 +61,7 @@ class Cleaner:
         for p in planned:
             check_names(self.schema, p.step.named(p.settings), f"clean.{p.step.name()}")
         for p in planned:
-            self._prepare(p, seed)
+            self._prepare(p, seed, state)
 
     def clean(self, table: str) -> Iterator[pa.RecordBatch]:
         """The clean rows of one table."""
@@ -91,13 +99,13 @@ class Cleaner:
         learned = step.learned()
         return effect | ({"learned": learned} if learned else {})
 
-    def _prepare(self, planned: Planned, seed: int) -> None:
+    def _prepare(self, planned: Planned, seed: int, state: Path | None) -> None:
         name = planned.step.name()
         # A column may have gone by now.
         check_names(self.schema, planned.step.named(planned.settings), f"clean.{name}")
         tables = []
         for table in self.schema.tables:
-            step = planned.step(planned.settings, Subject(self.schema, table.name, seed))
+            step = planned.step(planned.settings, Subject(self.schema, table.name, seed, state))
             if not step.applies:
                 tables.append(table)
                 continue

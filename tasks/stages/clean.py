@@ -15,7 +15,7 @@ from tasks.storage import count_rows, new_folder, write_dataset, write_json
 logger = logging.getLogger(__name__)
 
 
-def clean(raw: Path, out: Path, params: DatasetParams) -> None:
+def clean(raw: Path, out: Path, params: DatasetParams, *, state: Path | None = None) -> None:
     """Do to the rows and values what the settings ask for, and count every change.
 
     Reads:
@@ -24,6 +24,12 @@ def clean(raw: Path, out: Path, params: DatasetParams) -> None:
     Writes:
         out: the dataset, and `report.json` with what each step did to each table.
 
+    Args:
+        raw: folder to read.
+        out: folder to write.
+        params: of the dataset; `clean`, `engine` and `seed` count here.
+        state: where the project keeps the key of pseudonyms; None: only the environment has one.
+
     Raises:
         ParamsError: a setting is wrong, or does not fit the columns.
         DataError: the data cannot be cleaned so, or no row is left.
@@ -31,7 +37,7 @@ def clean(raw: Path, out: Path, params: DatasetParams) -> None:
     planned = plan(params.clean)
     engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
     with engine, new_folder(out) as draft:
-        cleaner = Cleaner(raw, engine, planned, params.seed)
+        cleaner = Cleaner(raw, engine, planned, params.seed, state)
         tables = [table.name for table in cleaner.schema.tables]
         before = {name: count_rows(raw, name) for name in tables}
         after = write_dataset(draft, cleaner.schema, {name: cleaner.clean(name) for name in tables})

@@ -1,11 +1,14 @@
 """The steps of cleaning, one file each, in the order in which they run.
 
-| order | step            | rounds | what it does                                               |
-|-------|-----------------|--------|------------------------------------------------------------|
-| 10    | drop_columns    | 0      | leaves columns out                                         |
-| 20    | finite          | 0 or 1 | NaN and infinity become missing; always done               |
-| 90    | drop_duplicates | 1      | leaves out rows that repeat another                        |
-| 120   | drop_missing    | 0      | leaves out rows with missing values                        |
+| order | step            | rounds | what it does                                                |
+|-------|-----------------|--------|-------------------------------------------------------------|
+| 10    | drop_columns    | 0      | leaves columns out                                          |
+| 20    | finite          | 0 or 1 | NaN and infinity become missing; always done                |
+| 90    | drop_duplicates | 1      | leaves out rows that repeat another                         |
+| 100   | outliers        | 1 to 8 | flags, clips or leaves out what is far from the rest        |
+| 110   | missing         | 0 to 8 | fills missing values, or leaves out the rows that have them |
+| 120   | drop_missing    | 0      | leaves out rows with missing values                         |
+| 130   | scale           | 1 to 8 | puts numbers on a common scale                              |
 
 A round is one more pass over the rows.
 """

@@ -152,7 +152,10 @@ class Recogniser(ABC):
         return hidden(value)
 
     def generalise(self, value: str) -> str | None:
-        """A coarser value that many people share; None: there is none for this kind."""
+        """A coarser value that many people share; None: there is none for this value.
+
+        A kind that has no coarser values leaves this method out.
+        """
         del value
         return None
 

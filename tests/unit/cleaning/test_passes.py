@@ -46,9 +46,9 @@ def test_the_page_of_the_steps_is_right():
 
 
 def test_only_what_is_always_done_is_done_unasked():
-    assert [p.step.name() for p in plan(CleanParams())] == ["finite"]
+    assert [p.step.name() for p in plan(CleanParams())] == ["finite", "personal"]
     off = {"drop_duplicates": False, "drop_missing": False, "drop_columns": []}
-    assert [p.step.name() for p in plan(CleanParams.model_validate(off))] == ["finite"]
+    assert [p.step.name() for p in plan(CleanParams.model_validate(off))] == ["finite", "personal"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def test_what_is_left_out_is_counted(tmp_path):
             "finite": {"people": {"rows_dropped": 0}},
             "drop_duplicates": {"people": {"rows_dropped": 1}},
             "drop_missing": {"people": {"rows_dropped": 1}},
+            "personal": {},
         },
     }
     assert DatasetSchema.load(tmp_path / "clean").main.column_names == ["age", "sex"]

@@ -1,7 +1,6 @@
 """Longer texts in which people are named."""
 
 import re
-from typing import Any
 
 from tasks.privacy.pii.base import Match, Recogniser, Sample
 
@@ -44,24 +43,3 @@ class FreeText(Recogniser):
             count >= _LEAST_WORDS and self.holds(t) for t, count in zip(texts, words, strict=True)
         )
         return Match(round(n / len(texts) * len(sample.values)))
-
-    def mask(self, value: str) -> str:
-        """What is found in it is put out of sight; the rest stays."""
-        return self._replaced(value, lambda one, found: one.mask(found))
-
-    def invent(self, faker: Any, value: str) -> str:
-        """What is found in it is invented anew; the rest stays."""
-        return self._replaced(value, lambda one, found: one.invent(faker, found) or one.mask(found))
-
-    @staticmethod
-    def _replaced(text: str, change: Any) -> str:
-        from tasks.privacy.pii.search import recogniser, spans
-
-        pieces, end = [], 0
-        for span in spans(text):
-            pieces += [
-                text[end : span.start],
-                change(recogniser(span.kind), text[span.start : span.end]),
-            ]
-            end = span.end
-        return "".join([*pieces, text[end:]])

@@ -1,6 +1,7 @@
 """Names of people: given names, family names, both."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from tasks.privacy.pii.base import Match, Recogniser, Sample, without_accents
@@ -80,6 +81,9 @@ _TITLES = frozenset(
 _HONORIFIC = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Mlle|Monsieur|Madame|Señora?|Sra?|Sig(?:nora?)?)\.? +"
 _CAPITALISED = r"[^\W\d_a-zß-ÿ][^\W\d_]+(?:[-'’][^\W\d_]+)*"
 
+_RUN = re.compile(rf"\b{_CAPITALISED}(?:(?: [A-Z]\.)? {_CAPITALISED})+")
+"""Words with capitals, one after the other, with initials between them."""
+
 
 class PersonName(Recogniser):
     """Words as names are written, of which enough are in the lists of names of `known_names`.
@@ -94,10 +98,7 @@ class PersonName(Recogniser):
     hinted_share = 0.4
     bare_share = 0.5
     unique = False
-    in_text = re.compile(
-        rf"(?:{_HONORIFIC})(?:{_CAPITALISED})(?: {_CAPITALISED}){{0,2}}"
-        rf"|\b{_CAPITALISED}(?: [A-Z]\.)?(?: {_CAPITALISED}){{1,2}}"
-    )
+    in_text = re.compile(rf"(?:{_HONORIFIC}){_CAPITALISED}(?: {_CAPITALISED}){{0,2}}")
 
     def __init__(self, known: KnownNames | None = None) -> None:
         """Args: known: lists of names; None: all of them."""
@@ -127,17 +128,27 @@ class PersonName(Recogniser):
         """Whether it is written as a name, and a word of it is known."""
         return _is_shaped(value) and self._is_known(value, least=0.5)
 
-    def spans(self, text: str) -> Any:
-        """After a title, or where a known given name stands before another known name."""
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """After a title, or where a known given name stands before a known family name."""
         for found in self.in_text.finditer(text):
-            words = [w for w in _words_of(found[0]) if w not in _TITLES]
-            if re.match(_HONORIFIC, found[0]) or (
-                len(words) >= 2
-                and words[0] in self.known.first
-                and words[-1] in self.known.last
-                and len(words[0]) > 2
-            ):
-                yield found.span()
+            yield found.span()
+        for run in _RUN.finditer(text):
+            words = list(re.finditer(_CAPITALISED, run[0]))
+            folds = [without_accents(word[0]) for word in words]
+            i = 0
+            while i + 1 < len(words):
+                if (
+                    len(folds[i]) > 2
+                    and folds[i] in self.known.first
+                    and folds[i + 1] in self.known.last
+                ):
+                    end = i + 2
+                    while end < len(words) and folds[end] in self.known.last:
+                        end += 1
+                    yield run.start() + words[i].start(), run.start() + words[end - 1].end()
+                    i = end
+                else:
+                    i += 1
 
     def _is_known(self, value: str, least: float) -> bool:
         words = [w for w in _words_of(value) if w not in PARTICLES and w not in _TITLES]
