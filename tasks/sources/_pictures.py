@@ -186,17 +186,21 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _pixels_alone(content: bytes) -> bytes:
-    """A PNG without the chunks that are no pixels; nothing is compressed anew."""
+    """A PNG without the chunks that are no pixels; nothing is compressed anew.
+
+    Raises:
+        Unreadable: a chunk is not whole, which Pillow overlooks where it has all pixels by then.
+    """
     kept = [_PNG_SIGNATURE]
     place = len(_PNG_SIGNATURE)
-    while place < len(content):
-        (length,) = struct.unpack_from(">I", content, place)
-        kind = content[place + 4 : place + 8]
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", content.ljust(place + 8, b"\0"), place)
         end = place + 12 + length
+        if zlib.crc32(content[place + 4 : end - 4]).to_bytes(4, "big") != content[end - 4 : end]:
+            raise Unreadable(f"is damaged: chunk {kind.decode('latin-1')!r} at byte {place}")
         if kind in _PIXEL_CHUNKS:
             kept.append(content[place:end])
-        if kind == b"IEND":
-            break
         place = end
     return b"".join(kept)
 

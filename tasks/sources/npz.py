@@ -68,11 +68,11 @@ class NpzSettings(SourceSettings):
         description="names of the columns of an array, by array; else its name, with a number behind"
         " it where it has two dimensions",
     )
-    max_gib: float = Field(
-        default=64.0,
+    inflated_gib: float | None = Field(
+        default=None,
         gt=0,
         allow_inf_nan=False,
-        description="GiB of one unpacked archive; one that says to be larger is taken for a bomb",
+        description="GiB that a compressed file may become; null: 200 times its size, at least 4",
     )
     connection: str | None = Field(
         default=None, description="name of the variable with the credentials for a URL"
@@ -164,7 +164,7 @@ class NpzSource(Source):
 
     def _file(self, opened: contextlib.ExitStack, location: Location) -> ArrayFile:
         path = opened.enter_context(location.reading())
-        return ArrayFile(path, location.url, int(self.settings.max_gib * 2**30))
+        return ArrayFile(path, location.url, self.settings.inflated_gib)
 
     def _maker(self, label_file: ArrayFile | None) -> Maker:
         settings = self.settings

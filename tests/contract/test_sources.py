@@ -1,6 +1,7 @@
 """What every source must keep, whatever it reads."""
 
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tasks.registry import load, names
 from tasks.schema import arrow_schema
 from tasks.sources.base import Source
 from tests.conftest import DemoSource
+from tests.datasets import png
 
 NAMES = names("tasks.sources")
 
@@ -23,6 +25,13 @@ def settings(
     """Settings, kind and target with which each source reads something real."""
     monkeypatch.setenv("DEMO", demo_sources.url)
     (tmp_path / "people.csv").write_text("age,sex\n31,f\n,m\n52,f\n44,m\n")
+    for label in ("ham", "spam"):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        (tmp_path / "texts" / label / "1.txt").write_text(f"this is {label}")
+    with zipfile.ZipFile(tmp_path / "shard.zip", "w") as archive:
+        for i in range(3):
+            archive.writestr(f"{i}.png", png(i))
+            archive.writestr(f"{i}.cls", str(i))
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     (tmp_path / "pixels.idx").write_bytes(
         bytes([0, 0, 8, 3]) + struct.pack(">3I", *pixels.shape) + pixels.tobytes()
@@ -46,6 +55,8 @@ def settings(
             "target": "label",
             "settings": {"images": "pixels.idx", "labels": "labels.idx"},
         },
+        "shards": {"kind": "image", "target": "label", "settings": {"path": "shard.zip"}},
+        "text": {"kind": "text", "target": "label", "settings": {"path": "texts"}},
         "npz": {"kind": "image", "target": "label", "settings": {"path": "pixels.npz"}},
     }
 

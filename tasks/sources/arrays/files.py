@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tasks.errors import SourceError
+from tasks.sources.archives.members import inflated_limit
 
 MAX_MEMBERS = 10_000
 """Arrays of an archive at most."""
@@ -73,13 +74,13 @@ class ArrayFile:
         is_archive: whether it is NPZ, which is read from its start.
     """
 
-    def __init__(self, path: Path, given: str, max_bytes: int) -> None:
+    def __init__(self, path: Path, given: str, inflated_gib: float | None) -> None:
         """Read the headers.
 
         Args:
             path: of the file.
             given: what people call it.
-            max_bytes: that an archive may have, unpacked.
+            inflated_gib: that an archive may become, unpacked; None: see `inflated_limit`.
 
         Raises:
             SourceError: it is no such file, damaged, or has arrays of Python objects.
@@ -91,7 +92,7 @@ class ArrayFile:
             with path.open("rb") as file:
                 self.is_archive = file.read(2) == b"PK"
                 file.seek(0)
-                found = self._members(file, max_bytes) if self.is_archive else [self._only(file)]
+                found = self._members(file, inflated_gib) if self.is_archive else [self._only(file)]
         except _DAMAGE as error:
             raise SourceError(
                 f"cannot read {given}: {error}; is it whole, and an .npy or .npz file?"
@@ -142,14 +143,15 @@ class ArrayFile:
             )
         return header
 
-    def _members(self, file: IO[bytes], max_bytes: int) -> list[Header]:
+    def _members(self, file: IO[bytes], inflated_gib: float | None) -> list[Header]:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
+            max_bytes = inflated_limit(self._path, inflated_gib)
             if total > max_bytes or len(members) > MAX_MEMBERS:
                 raise SourceError(
                     f"{self.given} says to have {len(members)} members of {total} bytes, more than"
-                    f" {MAX_MEMBERS} or {max_bytes}; if it is no bomb, raise `max_gib`"
+                    f" {MAX_MEMBERS} or {max_bytes}; if it is no bomb, raise `inflated_gib`"
                 )
             arrays = [member for member in members if member.filename.endswith(".npy")]
             self.n_others = len(members) - len(arrays)

@@ -217,8 +217,10 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content, message):
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     np.savez_compressed(tmp_path / "data.npz", a=np.zeros(2**20))
     assert (tmp_path / "data.npz").stat().st_size < 20_000
-    with pytest.raises(SourceError, match=r"1 members of 8388\d+ bytes, more than .* `max_gib`"):
-        rows(source(tmp_path, max_gib=0.007))
+    with pytest.raises(
+        SourceError, match=r"1 members of 8388\d+ bytes, more than .* `inflated_gib`"
+    ):
+        rows(source(tmp_path, inflated_gib=0.007))
 
 
 def test_a_bomb_that_lies_about_its_size_is_refused(tmp_path):

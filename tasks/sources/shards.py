@@ -1,0 +1,239 @@
+"""Shards of images or texts: tar and zip archives in the convention of WebDataset."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from tasks.errors import ParamsError, SourceError
+from tasks.locations.base import Location
+from tasks.locations.resolve import at, resolve
+from tasks.schema import DatasetSchema, Kind, TableSchema, arrow_schema
+from tasks.sources._pictures import (
+    FORMATS,
+    MODE_DESCRIPTION,
+    Mode,
+    Unreadable,
+    picture_columns,
+    picture_of,
+)
+from tasks.sources._rows import PartCounts, batches_of
+from tasks.sources.archives.members import members
+from tasks.sources.archives.samples import File, Sample, samples
+from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
+
+SUFFIXES = (
+    ".tar",
+    ".zip",
+    *(f".tar.{packed}" for packed in ("gz", "bz2", "xz", "zst", "lz4")),
+    ".tgz",
+)
+MAX_SHARDS = 100_000
+"""Shards that the braces of a path may name."""
+
+_IMAGES = frozenset(suffix.removeprefix(".") for suffix in FORMATS)
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_WHOLE = re.compile(r"^-?(0|[1-9][0-9]{0,17})$")
+
+
+class ShardSettings(SourceSettings):
+    """Settings of `source: {type: shards}`."""
+
+    path: str = Field(
+        min_length=1,
+        description="tar or zip archives, also compressed: a path, a folder, a glob (`*.tar`), a"
+        " range (`train-{000..099}.tar`) or a URL; their rows follow each other in this order",
+    )
+    mode: Mode | None = Field(default=None, description=MODE_DESCRIPTION)
+    skip_unreadable: bool = Field(
+        default=False,
+        description="leave out and count images that cannot be read, instead of failing",
+    )
+    inflated_gib: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="GiB that a compressed archive may become; null: 200 times its size, at least 4",
+    )
+    connection: str | None = Field(
+        default=None, description="name of the variable with the credentials for a URL"
+    )
+
+
+class ShardSource(Source):
+    """Samples of files with equal names: an image or a `.txt`, with its label in a `.cls`.
+
+    A `.txt` beside an image becomes the column `text`. Other files are counted.
+    """
+
+    Settings = ShardSettings
+
+    def __init__(
+        self, settings: dict[str, Any], *, kind: Kind, target: str | None, project: Path
+    ) -> None:
+        """See `Source.__init__`.
+
+        Raises:
+            ParamsError: a setting is wrong, or the kind is tabular.
+        """
+        super().__init__(settings, kind=kind, target=target, project=project)
+        if kind == "tabular":
+            raise ParamsError("source.type shards gives images and texts, found kind: tabular")
+
+    def schema(self) -> DatasetSchema:
+        """One table; the archives are gone through once, for what the labels are."""
+        found = self._observed
+        others = []
+        if found["text"] or self.kind == "text":
+            text = column("text", pa.string(), nullable=found["text"] < found["samples"])
+            others.append(text.model_copy(update={"meaning": "text"}))
+        if found["label"]:
+            data_type = pa.int64() if found["label"] == found["whole"] else pa.string()
+            label = column("label", data_type, nullable=found["label"] < found["samples"])
+            others.append(label.model_copy(update={"meaning": "categorical"}))
+        columns = picture_columns(others) if self.kind == "image" else others
+        return self.dataset(table_schema(f"{self.kind}s", columns))
+
+    def parts(self, table: TableSchema) -> Sequence[Part]:
+        """One for each archive."""
+        del table
+        return [
+            Part({"given": given, "file": dict(location.place)})
+            for given, location in self._locations
+        ]
+
+    def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
+        """The samples of an archive, in the order of a tar, or of the names in a zip."""
+        location = at(
+            part.place["file"],
+            part.place["given"],
+            self.project,
+            connection=self.settings.connection,
+        )
+        rows = self._rows(location, table, self._left_out.of(part))
+        yield from batches_of(rows, arrow_schema(table), self.batch_bytes())
+
+    def counts(self) -> dict[str, int]:
+        """Files that were left out."""
+        found = self._left_out.total()
+        return {name: found[name] for name in ("other_members", "unreadable_images")}
+
+    @cached_property
+    def _left_out(self) -> PartCounts:
+        return PartCounts()
+
+    @cached_property
+    def _locations(self) -> list[tuple[str, Location]]:
+        connection = self.settings.connection
+        return [
+            (given, location)
+            for given in _expanded(self.settings.path)
+            for location in resolve(given, self.project, suffixes=SUFFIXES, connection=connection)
+        ]
+
+    @property
+    def _wanted(self) -> frozenset[str]:
+        return frozenset({"cls", "txt"}) | (_IMAGES if self.kind == "image" else frozenset())
+
+    @cached_property
+    def _observed(self) -> Counter[str]:
+        """How many samples there are, and how many have a text, a label, a whole number as label."""
+        found: Counter[str] = Counter()
+        for _, location in self._locations:
+            for sample in self._samples(location, Counter(), unread=self._wanted - {"cls"}):
+                self._check(sample)
+                found["samples"] += 1
+                found["text"] += "txt" in sample.files
+                if (label := sample.files.get("cls")) is not None:
+                    found["label"] += 1
+                    found["whole"] += _WHOLE.match(_text(label).strip()) is not None
+        if not found["samples"]:
+            wanted = sorted(_IMAGES) if self.kind == "image" else ["txt"]
+            raise SourceError(
+                f"expected samples with a file {', '.join(wanted)} in {self.settings.path}, found none"
+            )
+        return found
+
+    def _samples(
+        self, location: Location, counts: Counter[str], unread: frozenset[str] = frozenset()
+    ) -> Iterator[Sample]:
+        with location.reading() as path:
+            found = members(path, location.url, self.settings.inflated_gib)
+            yield from samples(found, self._wanted, counts, unread)
+
+    def _check(self, sample: Sample) -> None:
+        """Refuse a sample without its image or text, or with several images."""
+        wanted = _IMAGES if self.kind == "image" else {"txt"}
+        found = sorted(wanted & set(sample.files))
+        if len(found) != 1:
+            raise SourceError(
+                f"{sample.place}: expected one {'image' if self.kind == 'image' else '.txt'} in the"
+                f" sample {sample.key!r}, found {found or 'none'} among {sorted(sample.files)}"
+            )
+
+    def _rows(
+        self, location: Location, table: TableSchema, counts: Counter[str]
+    ) -> Iterator[dict[str, Any]]:
+        names = table.column_names
+        has_whole_labels = "label" in names and table.column("label").type == "int64"
+        for sample in self._samples(location, counts):
+            self._check(sample)
+            row: dict[str, Any] = {}
+            if self.kind == "image":
+                picture = self._picture(sample, counts)
+                if picture is None:
+                    continue
+                row |= picture
+            if "txt" in sample.files:
+                row["text"] = _text(sample.files["txt"])
+            if "cls" in sample.files:
+                label = _text(sample.files["cls"]).strip()
+                row["label"] = int(label) if has_whole_labels else label
+            yield row
+
+    def _picture(self, sample: Sample, counts: Counter[str]) -> dict[str, Any] | None:
+        (extension,) = _IMAGES & set(sample.files)
+        file = sample.files[extension]
+        try:
+            return picture_of(file.content, self.settings.mode).row(f"{sample.key}.{extension}")
+        except Unreadable as error:
+            if not self.settings.skip_unreadable:
+                raise SourceError(
+                    f"{file.place} {error}; remove it, or set `skip_unreadable: true`"
+                ) from error
+            counts["unreadable_images"] += 1
+            return None
+
+
+def _text(file: File) -> str:
+    try:
+        return file.content.decode()
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{file.place}: expected text in UTF-8, found the byte"
+            f" 0x{error.object[error.start]:02X} at its offset {error.start}; save it as UTF-8"
+        ) from error
+
+
+def _expanded(path: str) -> list[str]:
+    """The paths that ranges in braces stand for, the first range varying slowest."""
+    pieces = _RANGE.split(path)
+    choices: list[Sequence[str]] = []
+    n_paths = 1
+    for i in range(0, len(pieces) - 1, 3):
+        first, last = pieces[i + 1], pieces[i + 2]
+        numbers = range(int(first), int(last) + 1)
+        n_paths *= len(numbers)
+        if not 0 < n_paths <= MAX_SHARDS:
+            raise ParamsError(
+                f"source.path: expected 1 to {MAX_SHARDS} shards, found"
+                f" {{{first}..{last}}} in {path!r}"
+            )
+        choices += [[pieces[i]], [f"{n:0{len(first)}d}" for n in numbers]]
+    return ["".join(found) for found in itertools.product(*choices, [pieces[-1]])]
