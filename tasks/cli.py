@@ -140,7 +140,7 @@ def _sample(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
 def _evaluate(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
     from tasks.stages.evaluate import evaluate
 
-    evaluate(at.split, at.synthetic, at.evaluation, params)
+    evaluate(at.split, at.synthetic, at.evaluation, params, at.balanced)
 
 
 def _audit(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.errors import DataError, ParamsError
 from tasks.metrics import read_measurements
+from tasks.splits.record import BalanceRecord, ClassRecord
 from tasks.stages.audit import audit
 from tasks.stages.evaluate import evaluate
 from tasks.storage import digest, read_json
@@ -50,6 +51,38 @@ def test_images(tmp_path: Path) -> None:
     plots = read_json(tmp_path / "out" / "plots.json")
     assert [column["name"] for column in plots["columns"]] == ["label"]
     assert {one["column"] for one in plots["giveaways"]} == {"image", "label"}
+
+
+def test_classes_that_were_balanced_are_no_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n_f: int, n_m: int) -> pa.Table:
+        sexes = ["f"] * n_f + ["m"] * n_m
+        return pa.table({"sex": sexes, "age": rng.normal(40, 9, n_f + n_m)})
+
+    real = rows(400, 100)
+    compare(tmp_path, schema_of(real, target="sex"), real, rows(200, 50), rows(250, 250))
+    record = BalanceRecord(
+        method="generate",
+        target="sex",
+        real_rows=500,
+        classes=(
+            ClassRecord(value="f", rows=400, wanted=400),
+            ClassRecord(value="m", rows=100, wanted=400),
+        ),
+    )
+    (tmp_path / "balanced").mkdir()
+    record.save(tmp_path / "balanced")
+    asked = params("tabular", ["worst_shape_error"])
+    folders = tmp_path / "split", tmp_path / "synthetic"
+    evaluate(*folders, tmp_path / "plain", asked)
+    evaluate(*folders, tmp_path / "told", asked, tmp_path / "balanced")
+    (plain,), (told,) = (read_measurements(tmp_path / name) for name in ("plain", "told"))
+    assert plain.value > 29  # 80 : 20 is not 50 : 50
+    assert told.value < 10
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("split", "synthetic", "balanced", "plain", "told")
+    }
 
 
 def test_only_the_metrics_that_were_asked_for(tmp_path: Path) -> None:
