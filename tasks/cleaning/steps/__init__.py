@@ -9,6 +9,7 @@
 | 110   | missing         | 0 to 8 | fills missing values, or leaves out the rows that have them |
 | 120   | drop_missing    | 0      | leaves out rows with missing values                         |
 | 130   | scale           | 1 to 8 | puts numbers on a common scale                              |
+| 200   | personal        | 0      | pseudonymises, replaces, masks … personal data; warns of it |
 
 A round is one more pass over the rows.
 """
