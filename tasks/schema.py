@@ -59,6 +59,9 @@ class TableSchema(_Record):
     constraints: tuple[Constraint, ...] = Field(
         default=(), description="what every row satisfies, as declared in params.yaml"
     )
+    encrypted: bool = Field(
+        default=False, description="whether its rows, and models of them, are stored encrypted"
+    )
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
@@ -144,6 +147,16 @@ class DatasetSchema(_Record):
                 return table
         raise SchemaError(f"no table {name!r}; there are: {[t.name for t in self.tables]}")
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether the rows are stored encrypted; what is made of them is then, too."""
+        return any(table.encrypted for table in self.tables)
+
+    def stored(self, *, encrypted: bool) -> Self:
+        """The same dataset, stored encrypted or plain."""
+        tables = (t.model_copy(update={"encrypted": encrypted}) for t in self.tables)
+        return self.model_copy(update={"tables": tuple(tables)})
+
     def dumps(self) -> str:
         """The text of `schema.json`: the same bytes for equal schemas."""
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
@@ -172,7 +185,7 @@ def arrow_type(column: Column) -> pa.DataType:
     """
     if column.type == "image":
         return IMAGE_TYPE
-    if column.type.startswith(("timestamp[", "decimal128(", "duration[", "time32[", "time64[")):
+    if column.type.startswith(("timestamp[", "decimal", "duration[", "time32[", "time64[")):
         return _parametric(column)
     try:
         return pa.type_for_alias(column.type)
@@ -197,8 +210,9 @@ def _parametric(column: Column) -> pa.DataType:
         if name == "timestamp":
             zone = arguments[1].removeprefix("tz=") if len(arguments) > 1 else None
             return pa.timestamp(arguments[0], tz=zone)
-        if name == "decimal128":
-            return pa.decimal128(int(arguments[0]), int(arguments[1]))
+        if name in ("decimal128", "decimal256"):
+            make = pa.decimal128 if name == "decimal128" else pa.decimal256
+            return make(int(arguments[0]), int(arguments[1]))
         return {"duration": pa.duration, "time32": pa.time32, "time64": pa.time64}[name](
             arguments[0]
         )

@@ -6,6 +6,7 @@ how they came in batches, so equal rows give equal bytes.
 
 import concurrent.futures
 import contextlib
+import io
 import os
 import queue
 import threading
@@ -20,6 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from tasks.encryption import SUFFIX, DecryptedFile, key, write_encrypted
 
 ROW_GROUP_ROWS = 65_536
 """Rows of a row group at most, and so of a batch that is read."""
@@ -44,13 +47,26 @@ dictionary; beyond, it would be built and thrown away."""
 
 
 def open_shard(path: Path) -> pq.ParquetFile:
-    """A shard, to be read: the one place where this happens."""
+    """A shard, to be read: the one place where this happens.
+
+    Of an encrypted one, the parts that are read are decrypted, in memory.
+    """
+    if path.suffix == SUFFIX:
+        return pq.ParquetFile(pa.PythonFile(DecryptedFile(path), mode="r"))
     return pq.ParquetFile(path, memory_map=True, pre_buffer=False)
 
 
 @contextlib.contextmanager
 def new_shard(path: Path) -> Iterator[BinaryIO]:
-    """The file of a new shard, to be written: the one place where this happens."""
+    """The file of a new shard, to be written: the one place where this happens.
+
+    One that is to be encrypted is kept in memory until it is whole: nothing plain is on disk.
+    """
+    if path.suffix == SUFFIX:
+        content = io.BytesIO()
+        yield content
+        write_encrypted(path, content.getbuffer())
+        return
     with path.open("wb") as stream:
         yield stream
 
@@ -61,6 +77,8 @@ def write_shards(
     batches: Iterable[pa.RecordBatch],
     metadata: Mapping[str, str] | None = None,
     memory_bytes: int = WRITER_BYTES,
+    *,
+    encrypt: bool = False,
 ) -> int:
     """Write batches of this schema as `part-00000.parquet` …; return the number of rows.
 
@@ -70,11 +88,18 @@ def write_shards(
         batches: the rows.
         metadata: what each file says about itself.
         memory_bytes: of rows that wait for being encoded; one row group is allowed in any case.
+        encrypt: the files are then `part-00000.parquet.enc` …
+
+    Raises:
+        WorkspaceError: they are to be encrypted, and there is no key.
     """
+    if encrypt:
+        key()  # Better now than when the first shard is full.
     n_rows = 0
     # Metadata of the writer's making (pandas, clocks) would change bytes for equal rows.
     bare = schema.with_metadata(metadata)
-    with _Encoder(folder, bare, memory_bytes) as encoder:
+    suffix = f".parquet{SUFFIX}" if encrypt else ".parquet"
+    with _Encoder(folder, bare, memory_bytes, suffix) as encoder:
         for group in row_groups(batches):
             encoder.add(group)
             n_rows += group.n_rows
@@ -167,8 +192,9 @@ def _lengths(values: pa.Array) -> npt.NDArray[np.int64]:
 class _Encoder:
     """Threads that write shards, a shard each; use it in a `with` block."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, memory_bytes: int) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, memory_bytes: int, suffix: str) -> None:
         self._folder, self._schema, self._memory_bytes = folder, schema, memory_bytes
+        self._suffix = suffix
         n_workers = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
         self._pool = concurrent.futures.ThreadPoolExecutor(n_workers, "shards")
         self._shard = -1
@@ -205,7 +231,7 @@ class _Encoder:
         if group.shard != self._shard:
             self._waiting.put(None)
             self._shard, self._waiting = group.shard, queue.SimpleQueue()
-            path = self._folder / f"part-{group.shard:05d}.parquet"
+            path = self._folder / f"part-{group.shard:05d}{self._suffix}"
             self._pool.submit(self._write, path, self._waiting)
         self._waiting.put(group)
 

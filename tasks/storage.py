@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.encryption import SUFFIX, read_encrypted, write_encrypted
 from tasks.errors import DataError, SchemaError
 from tasks.schema import SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
 from tasks.shards import ROW_GROUP_ROWS, WRITER_BYTES, open_shard, write_shards
@@ -51,21 +52,44 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` whole or not at all; equal contents give equal bytes."""
+def write_json(path: Path, content: Any, *, encrypt: bool = False) -> None:
+    """Write `content` whole or not at all; equal contents give equal bytes.
+
+    Args:
+        path: of the file; encrypted, its name has `.enc` behind.
+        content: what JSON can hold.
+        encrypt: it tells of rows that are stored encrypted.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
+    if encrypt:
+        write_encrypted(draft, text.encode())
+        path = encrypted_path(path)
+    else:
+        draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)
 
 
+def encrypted_path(path: Path) -> Path:
+    """Where the file is if it is stored encrypted."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def is_stored(path: Path) -> bool:
+    """Whether the file is there, plain or encrypted."""
+    return path.exists() or encrypted_path(path).exists()
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file that a stage wrote.
+    """Read a JSON file that a stage wrote, encrypted or not.
 
     Raises:
         DataError: the file is missing or is not JSON.
+        WorkspaceError: it is encrypted, and the key is missing or another one.
     """
     try:
+        if encrypted_path(path).exists():
+            return json.loads(read_encrypted(encrypted_path(path)))
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"expected the file {path}, found none; run the stage before") from error
@@ -98,7 +122,7 @@ def write_table(
     place = folder / table.name
     place.mkdir(parents=True)
     conforming = (_conform(batch, schema, table.name) for batch in batches)
-    return write_shards(place, schema, conforming, metadata, memory_bytes)
+    return write_shards(place, schema, conforming, metadata, memory_bytes, encrypt=table.encrypted)
 
 
 def write_dataset(
@@ -220,7 +244,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _shard_paths(folder: Path, table: str) -> list[Path]:
-    paths = sorted((folder / table).glob("part-*.parquet"))
+    shards = (folder / table).glob("part-*.parquet*")
+    paths = sorted(p for p in shards if p.suffix in (".parquet", SUFFIX))
     if not paths:
         raise DataError(f"expected table {table!r} in {folder}, found no Parquet file of it")
     return paths

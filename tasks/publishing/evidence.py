@@ -16,7 +16,7 @@ from tasks.publishing.disclosure import public_source, public_value, public_verd
 from tasks.publishing.limits import not_tested
 from tasks.publishing.tables import ReleasedTable
 from tasks.schema import SCHEMA_FILE, DatasetSchema
-from tasks.storage import count_rows, digest, read_json, write_json
+from tasks.storage import count_rows, digest, is_stored, read_json, write_json
 from tasks.workspace import Gate, Layout
 
 EVIDENCE_FOLDER = "evidence"
@@ -163,7 +163,7 @@ def _public_model(folder: Path) -> dict[str, Any]:
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
-    content = read_json(path) if path.exists() else {}
+    content = read_json(path) if is_stored(path) else {}
     if not isinstance(content, dict):
         raise DataError(f"expected {path} to hold a JSON object, found {type(content).__name__}")
     return content

@@ -63,7 +63,9 @@ def sample(model: Path, synthetic: Path, params: DatasetParams) -> None:
             n_workers=n_workers,
         )
         with new_folder(synthetic) as draft, contextlib.closing(rows):
-            write_dataset(draft, schema, {schema.main.name: rows})
+            # Nothing of this is real: it is made to be published.
+            plain = schema.stored(encrypted=False)
+            write_dataset(draft, plain, {schema.main.name: rows})
     _log.info("drew %d rows of %s", n_rows, schema.main.name)
 
 

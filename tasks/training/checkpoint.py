@@ -21,11 +21,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
+from tasks.encryption import SUFFIX, read_encrypted, write_encrypted
+from tasks.errors import DataError
 from tasks.generators.base import DataGenerator
-from tasks.storage import digest
+from tasks.storage import digest, encrypted_path
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
@@ -91,16 +93,16 @@ class Checkpoint:
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The tensors and the JSON that were saved last, or None where there is nothing usable."""
         path = self.folder / CHECKPOINT_FILE
-        if not path.exists():
+        if encrypted_path(path).exists():
+            path = encrypted_path(path)
+        elif not path.exists():
             return None
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata, tensors = _read(path)
             if _digest(tensors, metadata["content"]) != metadata["sha256"]:
                 raise ValueError("its digest is wrong")
             content = json.loads(metadata["content"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (SafetensorError, DataError, OSError, KeyError, ValueError) as error:
             _log.warning("ignoring the damaged checkpoint %s: %s", path, error)
             return None
         return tensors, content
@@ -109,8 +111,16 @@ class Checkpoint:
         """Whether enough time has passed since the last one."""
         return time.monotonic() >= self._next
 
-    def save(self, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> None:
-        """Replace the checkpoint; after a crash at any moment the old or the new one is whole."""
+    def save(
+        self, tensors: Mapping[str, Tensor], content: Mapping[str, Any], *, encrypt: bool = False
+    ) -> None:
+        """Replace the checkpoint; after a crash at any moment the old or the new one is whole.
+
+        Args:
+            tensors: of the state.
+            content: the rest of it, as JSON.
+            encrypt: the rows that are learned from are stored encrypted.
+        """
         began = time.monotonic()
         # A copy, because safetensors refuses tensors that share memory (tied weights).
         own = {
@@ -119,9 +129,15 @@ class Checkpoint:
         }
         text = json.dumps(content)
         draft = self.folder / f".{CHECKPOINT_FILE}.draft"
-        save_file(own, draft, metadata={"content": text, "sha256": _digest(own, text)})
+        metadata = {"content": text, "sha256": _digest(own, text)}
+        path = self.folder / CHECKPOINT_FILE
+        if encrypt:
+            write_encrypted(draft, save(own, metadata))
+            path = encrypted_path(path)
+        else:
+            save_file(own, draft, metadata)
         _sync(draft)
-        os.replace(draft, self.folder / CHECKPOINT_FILE)
+        os.replace(draft, path)
         _sync(self.folder)
         now = time.monotonic()
         self._next = now + max(MIN_SECONDS, (now - began) / WRITE_SHARE)
@@ -129,6 +145,18 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget the work: its result is in place."""
         shutil.rmtree(self.folder)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a file of safetensors says about itself, and its tensors."""
+    if path.suffix == SUFFIX:
+        data = read_encrypted(path)
+        # The format: the length of a header in JSON, the header, the tensors.
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return header["__metadata__"], load(data)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return file.metadata() or {}, tensors
 
 
 def _imports(path: Path) -> list[str]:

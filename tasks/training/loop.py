@@ -192,6 +192,7 @@ class _Training:
         settings = work.settings
         self.rows = rows
         self.seed = work.seed
+        self.encrypt = work.schema.encrypted
         self.private = private is not None
         self.group = group
         self.report = report if group.is_first else _silent
@@ -298,7 +299,9 @@ class _Training:
     def _save(self, checkpoint: Checkpoint) -> None:
         if checkpoint.is_due() or self._is_over():
             checkpoint.save(
-                self.state.tensors(), {**self.state.content(), **self.stepper.content()}
+                self.state.tensors(),
+                {**self.state.content(), **self.stepper.content()},
+                encrypt=self.encrypt,
             )
 
     def _step(self, batches: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,8 @@
         encoder.safetensors     arrays that the encoder has learned
         model.json              generator, settings, schema, the encoder's other state, training
 
-The same training gives the same bytes; no clock, no pickle. Nothing in these files is run when they
+Of rows that are stored encrypted, these files are, too: their names have `.enc` behind. The same
+training gives the same bytes; no clock, no pickle. Nothing in these files is run when they
 are loaded, but `model.json` names the generator, which is imported.
 """
 
@@ -15,18 +16,19 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file as load_tensors
-from safetensors.torch import save_file as save_tensors
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from tasks.encoding.base import Encoder
+from tasks.encryption import read_encrypted, write_encrypted
 from tasks.errors import DataError
 from tasks.generators.base import DataGenerator
 from tasks.params import Record, validated
 from tasks.registry import load as load_class
 from tasks.schema import DatasetSchema, Kind
-from tasks.storage import read_json, write_json
+from tasks.storage import encrypted_path, read_json, write_json
 
 GENERATOR_FILE = "generator.safetensors"
 ENCODER_FILE = "encoder.safetensors"
@@ -103,21 +105,19 @@ def save_model(folder: Path, kind: Kind, name: str, params: Record, fitted: Fitt
         key: tensor.detach().to("cpu", copy=True).contiguous()
         for key, tensor in fitted.generator.state_dict().items()
     }
-    save_tensors(weights, folder / GENERATOR_FILE)
-    save_arrays(arrays, folder / ENCODER_FILE)
-    for file in (GENERATOR_FILE, ENCODER_FILE):
-        # safetensors makes files that nobody else may read.
-        (folder / file).chmod(0o644)
+    schema = fitted.encoder.schema
+    _write(folder / GENERATOR_FILE, save_tensors(weights), encrypt=schema.encrypted)
+    _write(folder / ENCODER_FILE, save_arrays(arrays), encrypt=schema.encrypted)
     content = {
         "format": FORMAT,
         "kind": kind,
         "generator": name,
         "generator_params": params.model_dump(mode="json"),
         "training": fitted.summary,
-        "schema": fitted.encoder.schema.model_dump(mode="json"),
+        "schema": schema.model_dump(mode="json"),
         "encoder": encoder_content,
     }
-    write_json(folder / MODEL_FILE, content)
+    write_json(folder / MODEL_FILE, content, encrypt=schema.encrypted)
 
 
 def load_model(folder: Path, device: torch.device) -> Model:
@@ -126,6 +126,7 @@ def load_model(folder: Path, device: torch.device) -> Model:
     Raises:
         DataError: a file is missing or damaged, or the model is of a newer format.
         ParamsError: this project has no such generator.
+        WorkspaceError: the model is encrypted, and the key is missing or another one.
     """
     content = read_json(folder / MODEL_FILE)
     if content.get("format") != FORMAT:
@@ -136,8 +137,8 @@ def load_model(folder: Path, device: torch.device) -> Model:
     cls = generator_class(content["kind"], content["generator"])
     schema = DatasetSchema.model_validate(content["schema"])
     try:
-        weights = load_tensors(folder / GENERATOR_FILE)
-        arrays = load_arrays(folder / ENCODER_FILE)
+        weights = load_tensors(_read(folder / GENERATOR_FILE))
+        arrays = load_arrays(_read(folder / ENCODER_FILE))
     except (SafetensorError, OSError) as error:
         raise DataError(f"the model in {folder} is damaged: {error}; train it again") from error
     encoder = cls.encoder_class.from_state(schema, content["encoder"], arrays)
@@ -145,3 +146,15 @@ def load_model(folder: Path, device: torch.device) -> Model:
     generator = contiguous(cls(encoder, params))
     generator.load_state_dict(weights)
     return Model(generator.to(device).eval(), encoder, content["training"]["rows"])
+
+
+def _write(path: Path, content: bytes, *, encrypt: bool) -> None:
+    if encrypt:
+        write_encrypted(encrypted_path(path), content)
+    else:
+        path.write_bytes(content)
+
+
+def _read(path: Path) -> bytes:
+    secret = encrypted_path(path)
+    return read_encrypted(secret) if secret.exists() else path.read_bytes()
