@@ -1,62 +1,157 @@
 """Stage: pull the real data from its source."""
 
+import itertools
 import logging
+import shutil
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from tasks import retry
+from tasks.cache import Cache
+from tasks.engines._progress import LoadProgress
 from tasks.engines.base import Engine
-from tasks.errors import ParamsError, SchemaError, SourceError
+from tasks.errors import ParamsError, SchemaError, SourceChanged, SourceError
 from tasks.params import DatasetParams
 from tasks.registry import load
-from tasks.schema import SCHEMA_FILE, DatasetSchema
+from tasks.schema import IMAGE_TYPE, SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
+from tasks.snapshots import Merge, Snapshot, Snapshots
 from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings
-from tasks.storage import new_folder, write_json, write_table
+from tasks.storage import new_folder, read_batches, write_json, write_table
+
+MAX_RESTARTS = 3
+"""How often all is read again because the state that was being read is gone."""
+
+OBSERVED_BYTES = 32 * 2**20
+"""Of the rows that decide the meanings, where they are large."""
 
 logger = logging.getLogger(__name__)
 
 
+class _CountsDiffer(Exception):
+    """Rows were replaced of which the source had counted something: only a full read can count."""
+
+
 def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
-    """Read all tables of the source once and store them as a dataset.
+    """Read all tables of the source and store them as a dataset, values as they are.
+
+    A source that can say what came since the last run (`Source.end_of`) is asked for that alone;
+    the dataset is complete all the same, with the bytes of a full read.
 
     Writes:
-        raw: the dataset, and `report.json` with the rows of each table and what was left out.
+        raw: the dataset, and `report.json` with the rows and bytes of each table and what was left
+            out; nothing in it differs between two runs over the same data.
 
     Args:
         raw: folder to write.
-        params: of the dataset; `source`, `kind`, `target` and `constraints` count here.
-        project: folder from which relative paths of a source count.
+        params: of the dataset; `source`, `kind`, `target`, `engine` and `constraints` count here.
+        project: folder from which relative paths of a source count, and whose cache is used.
 
     Raises:
         ParamsError: the settings of the source are wrong, or a constraint does not fit the columns.
         SourceUnavailable: the source does not answer.
         SourceError: it has not what was asked for, or no rows of it.
     """
-    source_class = load("tasks.sources", params.source.type, Source)  # type: ignore[type-abstract]
-    source = source_class(
-        params.source.settings, kind=params.kind, target=params.target, project=project
-    )
-    engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
-    with engine, source, new_folder(raw) as draft:
-        schema = _constrained(source.schema(), params)
-        observers = {}
-        rows = {}
-        for table in schema.tables:
-            observer = observers[table.name] = _Observer(table.name)
-            batches = engine.load(source, table, list(source.parts(table)))
-            rows[table.name] = write_table(draft, table, observer.watch(batches))
-            if rows[table.name] == 0:
-                raise SourceError(f"expected rows in {table.name!r}, the source gave none")
-            logger.info("%s: %s rows", table.name, f"{rows[table.name]:,}")
-        if source.observes:
-            first = {name: observer.first for name, observer in observers.items()}
-            schema = with_meanings(schema, first, source.settings.meanings)
-        (draft / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")
-        nan = {name: observer.n_nan for name, observer in observers.items()}
-        report = {"source": params.source.type, "rows": rows, "nan_made_missing": nan}
-        write_json(draft / "report.json", report | source.counts())
+    is_whole = False
+    waits = itertools.islice(retry.waits(), MAX_RESTARTS)
+    while True:
+        try:
+            return _Pull(params, project, is_whole=is_whole).into(raw)
+        except _CountsDiffer:
+            is_whole = True
+            logger.info("rows were replaced that the report counts: all are read again")
+        except SourceChanged as error:
+            if (wait := next(waits, None)) is None:
+                raise
+            logger.warning("%s; all is read again in %.1f s", error, wait)
+            time.sleep(wait)
+
+
+class _Pull:
+    """One pass over a source, of one state of it."""
+
+    def __init__(self, params: DatasetParams, project: Path, *, is_whole: bool) -> None:
+        self._params, self._project, self._is_whole = params, project, is_whole
+        source_class = load("tasks.sources", params.source.type, Source)  # type: ignore[type-abstract]
+        self._source = source_class(
+            params.source.settings, kind=params.kind, target=params.target, project=project
+        )
+        self._engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
+        self._last: Snapshot | None = None
+        self._n_replaced = 0
+        # Half of the memory is for what waits to be written, half for what is read ahead.
+        self._writer_bytes = self._source.settings.memory_mib * 2**20 // 2
+
+    def into(self, raw: Path) -> None:
+        """Read all and write it."""
+        source = self._source
+        # Whatever happens, threads end before the connections that they read from.
+        with source, self._engine, new_folder(raw) as draft:
+            declared = source.schema()
+            snapshots = Snapshots(Cache.of(self._project), self._params.source, declared)
+            if not self._is_whole:
+                self._last = snapshots.last()
+            schema = _constrained(declared, self._params)
+            schema = schema.stored(encrypted=source.settings.encrypt)
+            rows = {table.name: self._table(draft, table) for table in schema.tables}
+            ends = {table.name: source.end_of(table) for table in declared.tables}
+            counts = self._counts()
+            if source.observes:
+                first = {table.name: _first_rows(draft, table) for table in schema.tables}
+                settings = source.settings
+                schema = with_meanings(schema, first, settings.meanings, settings.personal)
+            (draft / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")
+            n_bytes = {name: _size(draft / name) for name in rows}
+            report = {"source": self._params.source.type, "rows": rows, "bytes": n_bytes}
+            write_json(draft / "report.json", report | counts)
+        if known := {name: end for name, end in ends.items() if end is not None}:
+            snapshots.save(raw, known, counts)
+
+    def _table(self, draft: Path, table: TableSchema) -> int:
+        """Write one table; return its rows."""
+        last = self._last
+        if last is None or table.name not in last.ends:
+            batches = self._new(table)
+        else:
+            self._source.after[table.name] = dict(last.ends[table.name])
+            batches = self._merged(draft / ".new", table, last)
+        n_rows = write_table(draft, table, batches, memory_bytes=self._writer_bytes)
+        shutil.rmtree(draft / ".new", ignore_errors=True)
+        if n_rows == 0:
+            raise SourceError(f"expected rows in {table.name!r}, the source gave none")
+        logger.info("%s: %s rows", table.name, f"{n_rows:,}")
+        return n_rows
+
+    def _new(self, table: TableSchema) -> Iterator[pa.RecordBatch]:
+        """What the source gives, shown on the way."""
+        parts = list(self._source.parts(table))
+        with LoadProgress(table.name, len(parts)) as progress:
+            loaded = self._engine.load(self._source, table, parts, progress.part)
+            yield from progress.watch(loaded)
+
+    def _merged(self, folder: Path, table: TableSchema, last: Snapshot) -> Iterator[pa.RecordBatch]:
+        """The rows of the last run, without those that came again, and then what came since."""
+        n_new = write_table(folder, table, self._new(table), memory_bytes=self._writer_bytes)
+        merge = Merge(_keys(folder, table))
+        yield from merge.kept(read_batches(last.folder, table.name))
+        yield from read_batches(folder, table.name)
+        self._n_replaced += merge.n_replaced
+        logger.info(
+            "%s: %s rows came since the last run, %s of them in place of older ones",
+            *(table.name, f"{n_new:,}", f"{merge.n_replaced:,}"),
+        )
+
+    def _counts(self) -> dict[str, int]:
+        """What the source has counted, of the rows of the last run too."""
+        counts = Counter(self._source.counts())
+        if self._last is not None:
+            counts.update(self._last.counts)
+            if self._n_replaced and any(counts.values()):
+                raise _CountsDiffer
+        return dict(sorted(counts.items()))
 
 
 def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
@@ -68,49 +163,32 @@ def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
     return schema.model_copy(update={"tables": (main, *schema.tables[1:])})
 
 
-class _Observer:
-    """Sees a table's batches go by: keeps the first rows, and lets only finite numbers pass.
+def _keys(folder: Path, table: TableSchema) -> pa.Table:
+    """The primary keys of a stored table, in memory."""
+    schema = arrow_schema(table)
+    kept = pa.schema([schema.field(name) for name in table.primary_key])
+    batches = read_batches(folder, table.name, kept.names) if kept.names else ()
+    return pa.Table.from_batches((batch.cast(kept) for batch in batches), kept)
 
-    Attributes:
-        first: the first `OBSERVED_ROWS` rows at most.
-        n_nan: numbers by column that were not a number (NaN) and became missing values.
-    """
 
-    def __init__(self, table: str) -> None:
-        self._table = table
-        self._batches: list[pa.RecordBatch] = []
-        self._n_seen = 0
-        self.n_nan: dict[str, int] = {}
+def _first_rows(folder: Path, table: TableSchema) -> pa.Table:
+    """The rows that decide the meanings: `OBSERVED_ROWS`, or as many as fill `OBSERVED_BYTES`."""
+    schema = arrow_schema(table)
+    images = [field for field in schema if field.type == IMAGE_TYPE]
+    others = pa.schema([field for field in schema if field.type != IMAGE_TYPE])
+    batches: list[pa.RecordBatch] = []
+    n_rows = n_bytes = 0
+    for batch in read_batches(folder, table.name, others.names):
+        batches.append(batch.slice(0, OBSERVED_ROWS - n_rows).cast(others))
+        n_rows += batches[-1].num_rows
+        n_bytes += batch.nbytes
+        if n_rows == OBSERVED_ROWS or n_bytes >= OBSERVED_BYTES:
+            break
+    rows = pa.Table.from_batches(batches, others)
+    for field in images:  # their type says what they mean
+        rows = rows.append_column(field.name, pa.nulls(n_rows, field.type))
+    return rows
 
-    @property
-    def first(self) -> pa.Table:
-        return pa.Table.from_batches(self._batches)
 
-    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            batch = self._finite(batch)
-            if self._n_seen < OBSERVED_ROWS:
-                self._batches.append(batch.slice(0, OBSERVED_ROWS - self._n_seen))
-                self._n_seen += batch.num_rows
-            yield batch
-
-    def _finite(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        for i, field in enumerate(batch.schema):
-            if not pa.types.is_floating(field.type):
-                continue
-            values = batch[i]
-            if pc.any(pc.is_inf(values)).as_py():
-                raise SourceError(
-                    f"table {self._table!r}: column {field.name!r} holds infinite numbers, which no"
-                    " generator can learn; make them missing in the source"
-                )
-            if n_nan := pc.sum(pc.is_nan(values)).as_py():
-                if not field.nullable:
-                    raise SourceError(
-                        f"table {self._table!r}: column {field.name!r} may have no missing values,"
-                        " but holds NaN; read it with a `query` that says NULLIF(…, 'NaN')"
-                    )
-                self.n_nan[field.name] = self.n_nan.get(field.name, 0) + n_nan
-                values = pc.if_else(pc.is_nan(values), pa.scalar(None, field.type), values)
-                batch = batch.set_column(i, field.name, values)
-        return batch
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
