@@ -87,7 +87,7 @@ class PostgresqlDatabase(Database):
             described = cursor.description or []
         check_names([str(column[0]) for column in described])
         attributes = tuple(Catalogue(self._snapshot).of_query(described))
-        return self._known(Relation(QUERY_TABLE, sql, attributes)).schema()
+        return self._known(Relation(QUERY_TABLE, "the query", sql, attributes)).schema()
 
     def parts(self, table: TableSchema, after: dict[str, Any] | None) -> Sequence[Part]:
         """See `Database.parts`."""
@@ -102,8 +102,9 @@ class PostgresqlDatabase(Database):
                 conditions.append(later(relation, watermark, after["last"]))
         cuts = [[]] if conditions else ranges(relation, self._snapshot, 2 * self.access.batch_bytes)
         snapshot = self._snapshot.id
+        what = relation.what
         return [
-            Part({"snapshot": snapshot, "select": relation.select(*conditions, *cut)})
+            Part({"what": what, "snapshot": snapshot, "select": relation.select(*conditions, *cut)})
             for cut in cuts
         ]
 
@@ -112,7 +113,7 @@ class PostgresqlDatabase(Database):
         select = part.place["select"]
         decode = Decoder(table)
         block_bytes = min(BLOCK_BYTES, self.access.batch_bytes)
-        what = f"table {table.name!r}"
+        what = part.place["what"]
         with self._snapshot.reader(part.place["snapshot"], what) as connection:
             for block in blocks(connection, select, block_bytes):
                 yield decode(block)
@@ -144,7 +145,7 @@ class PostgresqlDatabase(Database):
         for name in sorted(relation.rounded):
             number = column_of(name)
             ((n_rounded,),) = self._snapshot.rows(
-                f"SELECT count(*) FROM {relation.sql} WHERE {number} <> {number}::float8::numeric",  # noqa: S608
+                f"SELECT count(*) FROM {relation.sql} WHERE {number} <> {number}::float8::text::numeric",  # noqa: S608
                 what=relation.what,
             )
             self._rounded[f"rounded.{relation.name}.{name}"] = n_rounded
@@ -171,6 +172,7 @@ def _relation(catalogue: Catalogue, place: Place, name: str) -> Relation:
     primary_key, unique = catalogue.key(place)
     relation = Relation(
         name,
+        f"table {name!r}",
         place.sql,
         tuple(catalogue.columns(place)),
         primary_key=primary_key,

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.errors import SourceError
 from tasks.schema import ForeignKey
@@ -184,9 +185,19 @@ class Catalogue:
         ((size,),) = self._snapshot.rows(_BYTES, (place.oid,), what=f"table {place.name!r}")
         return None if size is None else int(size)
 
-    def of_query(self, described: Sequence[Sequence[object]]) -> list[Attribute]:
+    def of_query(self, described: Sequence[Sequence[Any]]) -> list[Attribute]:
         """The columns of a query from the driver's description of them."""
-        return [Attribute(str(column[0]), SqlType.of_description(column)) for column in described]
+        oids = sorted({column[1] for column in described})
+        rows = self._snapshot.rows(
+            "SELECT oid, format_type(oid, -1) FROM pg_type WHERE oid = ANY(%s)",
+            (oids,),
+            what="the types of the query",
+        )
+        spelled = dict(rows)
+        return [
+            Attribute(str(column[0]), SqlType.of_description(column, spelled[column[1]]))
+            for column in described
+        ]
 
     def _base(self, oid: int, modifier: int) -> tuple[int, int, bool]:
         """What a domain is in the end, its modifier, and whether it is never missing."""

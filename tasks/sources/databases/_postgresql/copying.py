@@ -37,7 +37,7 @@ class _Sink:
     """What psycopg2 writes each row to; gathers blocks of whole rows, a few of them ahead."""
 
     def __init__(self, block_bytes: int) -> None:
-        self.blocks: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=2)
+        self.ready: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=2)
         self.is_stopped = False
         self._block_bytes = block_bytes
         self._rows: list[bytes] = []
@@ -51,13 +51,13 @@ class _Sink:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what was gathered; waits while nobody takes it."""
+        """Hand on what was gathered; waits while nobody takes it."""
         if self.is_stopped:
             raise _StoppedError
         if self._rows:
             block = b"".join(self._rows)
             self._rows, self._n_bytes = [], 0
-            self.blocks.put(block)
+            self.ready.put(block)
 
 
 def blocks(connection: Any, select: str, block_bytes: int) -> Iterator[bytes]:
@@ -83,12 +83,12 @@ def blocks(connection: Any, select: str, block_bytes: int) -> Iterator[bytes]:
             sink.flush()
         except BaseException as error:  # raised where the rows are read
             end = error
-        sink.blocks.put(end)
+        sink.ready.put(end)
 
     thread = threading.Thread(target=copy, name="COPY", daemon=True)
     thread.start()
     try:
-        while isinstance(block := sink.blocks.get(), bytes):
+        while isinstance(block := sink.ready.get(), bytes):
             yield block
             del block
         if block is not None:
@@ -105,10 +105,8 @@ def _stop(connection: Any, sink: _Sink, thread: threading.Thread) -> None:
     with contextlib.suppress(psycopg2.Error):  # it may have ended by itself
         connection.cancel()
     while thread.is_alive():
-        try:
-            sink.blocks.get(timeout=0.05)
-        except queue.Empty:
-            continue
+        with contextlib.suppress(queue.Empty):
+            sink.ready.get(timeout=0.05)
     thread.join()
 
 

@@ -38,6 +38,7 @@ class Relation:
 
     Attributes:
         name: of the table in our schema.
+        what: it is, for messages.
         sql: what stands behind FROM; it is called `data` there.
         attributes: the columns.
         primary_key: as declared.
@@ -50,6 +51,7 @@ class Relation:
     """
 
     name: str
+    what: str
     sql: str
     attributes: tuple[Attribute, ...]
     primary_key: tuple[str, ...] = ()
@@ -58,11 +60,6 @@ class Relation:
     n_bytes: int | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
     rounded: frozenset[str] = frozenset()
-
-    @property
-    def what(self) -> str:
-        """As messages call it."""
-        return f"table {self.name!r}"
 
     def attribute(self, name: str) -> Attribute:
         """The column of that name."""

@@ -22,7 +22,6 @@ from tasks.sources.databases.base import Access
 
 _SETTINGS = (
     # How values are spelled, whatever the server, the role or the database say.
-    "client_encoding = 'UTF8'",
     "datestyle = 'ISO, YMD'",
     "intervalstyle = 'postgres'",
     "timezone = 'UTC'",
@@ -195,11 +194,13 @@ def connect(access: Access) -> Any:
     url = access.url.set(drivername="postgresql+psycopg2")
     _, given = url.get_dialect()().create_connect_args(url)
     host = {"host": urllib.parse.unquote(given["host"])} if given.get("host") else {}
-    defaults = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **_KEEPALIVES}
+    defaults = {
+        "fallback_application_name": "proofmint",
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        **_KEEPALIVES,
+    }
     try:
-        connection = psycopg2.connect(
-            **{**defaults, "fallback_application_name": "proofmint", **given, **host}
-        )
+        connection = psycopg2.connect(**{**defaults, **given, **host, "client_encoding": "UTF8"})
     except psycopg2.Error as error:
         raise _unconnected(access.connection, url, error) from None
     # Transactions are ours: psycopg2 would open one that may write.
@@ -253,10 +254,8 @@ def _begin(snapshot: str | None = None) -> str:
 
 def _is_lost(error: psycopg2.Error) -> bool:
     """Whether the connection is gone: then the server could not say why by a code."""
-    broken = (psycopg2.OperationalError, psycopg2.InterfaceError)
-    return not error.pgcode and (
-        isinstance(error, broken) or "server closed the connection" in str(error)
-    )
+    said = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError)
+    return not error.pgcode and type(error) in said
 
 
 def _message(error: psycopg2.Error) -> str:

@@ -53,17 +53,17 @@ class SqlType:
     """
 
     oid: int
-    modifier: int = -1
-    name: str = "text"
+    modifier: int
+    name: str
     collates: bool = True
 
     @classmethod
-    def of_description(cls, column: Sequence[Any]) -> Self:
+    def of_description(cls, column: Sequence[Any], name: str) -> Self:
         """From the driver's description of a column, in which domains are resolved already."""
         precision, scale = column[4], column[5]
         has_modifier = column[1] == NUMERIC and precision not in (None, 65_535)
         modifier = ((precision << 16) | (scale & 0x7FF)) + 4 if has_modifier else -1
-        return cls(column[1], modifier)
+        return cls(column[1], modifier, name)
 
     @property
     def arrow(self) -> pa.DataType | None:
