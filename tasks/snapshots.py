@@ -31,6 +31,7 @@ from tasks.errors import DataError
 from tasks.params import SourceParams
 from tasks.schema import DatasetSchema
 from tasks.storage import digest, read_json, write_json
+from tasks.workspace import locked
 
 _NO_MATTER = ("memory_mib", "workers", "meanings", "personal")
 """Settings that do not decide which rows a source gives."""
@@ -78,13 +79,12 @@ class Snapshots:
 
     def last(self) -> Snapshot | None:
         """The snapshot of the last run, if it is still there."""
-        if not self._pointer.exists():
+        if (name := self._pointed()) is None:
+            return None
+        if (entry := self._cache.find("snapshots", name)) is None:
+            _log.info("the rows of the last run have left the cache: all are read again")
             return None
         try:
-            entry = self._cache.find("snapshots", read_json(self._pointer)["entry"])
-            if entry is None:
-                _log.info("the rows of the last run have left the cache: all are read again")
-                return None
             facts = read_json(entry.folder / _FACTS_FILE)
             return Snapshot(entry.folder, facts["ends"], facts["counts"], entry)
         except (DataError, KeyError, TypeError) as error:
@@ -92,28 +92,43 @@ class Snapshots:
             return None
 
     def save(
-        self, dataset: Path, ends: Mapping[str, dict[str, Any]], counts: Mapping[str, int]
+        self,
+        dataset: Path,
+        ends: Mapping[str, dict[str, Any]],
+        counts: Mapping[str, int],
+        *,
+        encrypt: bool,
     ) -> None:
         """Make the tables of a dataset that have an end the last snapshot.
 
-        The files are shared with the dataset where the disk can (hard links), else copied.
+        The files are shared with the dataset where the disk can (hard links), else copied. Ends are
+        values of rows: they are encrypted where the rows are.
         """
         name = uuid.uuid4().hex
-        before = read_json(self._pointer)["entry"] if self._pointer.exists() else None
 
         def fill(draft: Path) -> None:
             for table in ends:
                 (draft / table).mkdir()
                 for shard in sorted((dataset / table).iterdir()):
                     _link(shard, draft / table / shard.name)
-            write_json(draft / _FACTS_FILE, {"ends": dict(ends), "counts": dict(counts)})
+            facts = {"ends": dict(ends), "counts": dict(counts)}
+            write_json(draft / _FACTS_FILE, facts, encrypt=encrypt)
 
         n_bytes = sum(p.stat().st_size for table in ends for p in (dataset / table).iterdir())
         entry = self._cache.get("snapshots", name, fill, n_bytes)
-        write_json(self._pointer, {"entry": name})
+        with locked(self._pointer.with_suffix(".pointer.lock")):
+            before = self._pointed()
+            write_json(self._pointer, {"entry": name})
         entry.release()
         if before is not None:
             self._cache.drop("snapshots", before)
+
+    def _pointed(self) -> str | None:
+        """The name of the last entry."""
+        try:
+            return str(read_json(self._pointer)["entry"])
+        except (DataError, KeyError, TypeError):  # none, or not ours
+            return None
 
 
 class Merge:

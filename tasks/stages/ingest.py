@@ -99,6 +99,7 @@ class _Pull:
             rows = {table.name: self._table(draft, table) for table in schema.tables}
             ends = {table.name: source.end_of(table) for table in declared.tables}
             counts = self._counts()
+            self._last = None  # it need not stay any longer
             if source.observes:
                 first = {table.name: _first_rows(draft, table) for table in schema.tables}
                 settings = source.settings
@@ -108,7 +109,7 @@ class _Pull:
             report = {"source": self._params.source.type, "rows": rows, "bytes": n_bytes}
             write_json(draft / "report.json", report | counts)
         if known := {name: end for name, end in ends.items() if end is not None}:
-            snapshots.save(raw, known, counts)
+            snapshots.save(raw, known, counts, encrypt=schema.encrypted)
 
     def _table(self, draft: Path, table: TableSchema) -> int:
         """Write one table; return its rows."""
