@@ -1,0 +1,127 @@
+"""How alike two columns are, by what their profiles keep: from 0 to 1."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tasks.profiling.profile import ColumnProfile
+
+_CODED = 0.8
+"""Share of the rows that the commonest values must cover for their shares to tell of a column."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Of one column before and one after.
+
+    Attributes:
+        before: its profile.
+        after: its profile.
+        expected: share of the different values that columns keep which nobody has touched; rows
+            that come and go make it small.
+    """
+
+    before: ColumnProfile
+    after: ColumnProfile
+    expected: float = 1.0
+
+    @cached_property
+    def content(self) -> float:
+        """Of their values, whatever their names are."""
+        values = max(self.same_values, self.same_shares)
+        if not self.is_comparable:
+            # Another type altogether: only the very same values can tell.
+            return values if values > 0.5 else 0.0
+        shape = self.same_shape
+        if self.expected < 0.2 and not self.is_coded:
+            return 0.9 * shape
+        kept = min(1.0, values / max(self.expected, 0.2))
+        return 0.8 * kept + 0.2 * shape
+
+    @cached_property
+    def name(self) -> float:
+        """Of their names."""
+        return name_likeness(self.before.name, self.after.name)
+
+    @property
+    def confidence(self) -> float:
+        """That they are one column: what neither content nor half of the name can deny."""
+        return 1 - (1 - self.content) * (1 - 0.5 * self.name)
+
+    @cached_property
+    def is_comparable(self) -> bool:
+        """Whether both are numbers, or both texts, or neither."""
+        return bool(self.before.quantiles) == bool(self.after.quantiles) and bool(
+            self.before.patterns
+        ) == bool(self.after.patterns)
+
+    @cached_property
+    def is_coded(self) -> bool:
+        """Whether few values make up both columns."""
+        return all(sum(s for _, s in c.top) >= _CODED for c in (self.before, self.after))
+
+    @cached_property
+    def same_values(self) -> float:
+        """Jaccard index of the different values, by MinHash."""
+        one, other = (np.array(c.signature) for c in (self.before, self.after))
+        return float((one == other).mean()) if len(one) and len(other) else 0.0
+
+    @cached_property
+    def same_shares(self) -> float:
+        """Share of the rows whose value is as common on the other side; 0 unless both are coded."""
+        if not self.is_coded:
+            return 0.0
+        other = dict(self.after.top)
+        common = sum(min(share, other.get(value, 0.0)) for value, share in self.before.top)
+        return common / max(sum(s for _, s in c.top) for c in (self.before, self.after))
+
+    @cached_property
+    def same_shape(self) -> float:
+        """1 less twice the largest distance of the distribution functions, or of the patterns."""
+        if self.before.quantiles and self.after.quantiles:
+            return max(0.0, 1 - 2 * _distance(self.before.quantiles, self.after.quantiles))
+        if self.before.patterns and self.after.patterns:
+            other = dict(self.after.patterns)
+            common = sum(min(s, other.get(p, 0.0)) for p, s in self.before.patterns)
+            most = min(sum(s for _, s in c.patterns) for c in (self.before, self.after))
+            lengths = np.array([self.before.lengths, self.after.lengths])
+            ratio = lengths.min(axis=0).sum() / max(1.0, lengths.max(axis=0).sum())
+            return float(0.5 * common / most + 0.5 * ratio)
+        return 0.0
+
+
+def name_likeness(one: str, other: str) -> float:
+    """Of two names: as words, where they have some in common, or letter by letter."""
+    words = [_words(name) for name in (one, other)]
+    if words[0] == words[1]:
+        return 1.0
+    shared = len(set(words[0]) & set(words[1])) / max(1, min(len(set(w)) for w in words))
+    one, other = ("".join(w) for w in words)
+    letters = difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
+    return float(max(0.9 * shared, letters))
+
+
+def _words(name: str) -> list[str]:
+    """`annualIncome_EUR` as [annual, income, eur]."""
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    return [word.lower() for word in re.findall(r"[^\W_]+", spaced)]
+
+
+def _distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The largest distance of two distribution functions, known by their quantiles (Kolmogorov)."""
+    places = np.unique([*one, *other])
+    found = [_distribution(np.array(q), places) for q in (one, other)]
+    return float(np.abs(found[0] - found[1]).max())
+
+
+def _distribution(quantiles: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The middle of the steps that the distribution function takes at each place."""
+    ranks = np.linspace(0, 1, len(quantiles))
+    first = np.searchsorted(quantiles, places, side="left")
+    last = np.searchsorted(quantiles, places, side="right")
+    inside = np.interp(places, quantiles, ranks)
+    at = (ranks[np.minimum(first, len(ranks) - 1)] + ranks[np.maximum(last - 1, 0)]) / 2
+    return np.where(last > first, at, inside)
