@@ -5,7 +5,6 @@ quote stands in the middle of a value (`5" disk`), which only a parser that come
 tell from one that opens a value; such a file is read by one thread from there on.
 """
 
-import codecs
 import contextlib
 import csv
 import functools
@@ -18,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.sources.formats import _streams
 from tasks.sources.formats._dialect import SAMPLE_BYTES, Dialect, csv_options
-from tasks.sources.formats._streams import PIECE_BYTES, is_compressed, open_bytes, utf8_pieces
+from tasks.sources.formats._streams import PIECE_BYTES, text_of
 
 BLOCK_BYTES = 2**22
 """Bytes of a block; a row that is longer makes its block longer."""
@@ -90,32 +90,24 @@ def text(
     """The text of a file as UTF-8, without comments, from one byte of it to another."""
     told = dialect.told
     left = None if end is None else end - start
-    with open_bytes(path, told.inflated_gib) as stream:
-        if start and can_seek(path, dialect):
-            n_mark = len(codecs.BOM_UTF8) * (stream.read(3) == codecs.BOM_UTF8)
-            stream.seek(start + n_mark)
-            start = 0
-        pieces = utf8_pieces(stream, dialect.encoding, path)
-        if told.comment is not None:
-            pieces = _without_comments(pieces, dialect)
-        for piece in pieces:
-            if start >= len(piece):
-                start -= len(piece)
-                continue
-            piece = piece[start:] if start else piece
-            start = 0
-            if left is not None:
-                piece = piece[:left]
-                left -= len(piece)
-            yield piece
-            if left == 0:
-                return
+    if told.comment is None:
+        pieces = text_of(path, dialect.encoding, told.inflated_gib, start)
+    else:
+        whole = text_of(path, dialect.encoding, told.inflated_gib)
+        pieces = _from(_without_comments(whole, dialect), start)
+    for piece in pieces:
+        if left is not None:
+            piece = piece[:left]
+            left -= len(piece)
+        yield piece
+        if left == 0:
+            return
 
 
 def can_seek(path: Path, dialect: Dialect) -> bool:
     """Whether the text of a file is the bytes of the file, so that reading can start anywhere."""
-    is_utf8 = codecs.lookup(dialect.encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    return is_utf8 and dialect.told.comment is None and not is_compressed(path)
+    told = dialect.told
+    return told.comment is None and _streams.can_seek(path, dialect.encoding, told.inflated_gib)
 
 
 def first_row(path: Path, dialect: Dialect) -> int:
@@ -234,6 +226,13 @@ def _without_comments(pieces: Iterator[bytes], dialect: Dialect) -> Generator[by
                 is_quoted = not is_quoted
         if kept:
             yield line_end.join(kept) + line_end
+
+
+def _from(pieces: Iterator[bytes], start: int) -> Generator[bytes, None, None]:
+    for piece in pieces:
+        if len(piece) > start:
+            yield piece[start:]
+        start = max(0, start - len(piece))
 
 
 def _then_nothing(pieces: Iterator[bytes]) -> Iterator[bytes | None]:

@@ -91,7 +91,7 @@ def plain_forms() -> Iterator[Form]:
     yield Form(pa.bool_(), "(?i:true|false)", _cast(pa.bool_()), _are_words)
     yield Form(pa.int64(), "0|-?[1-9][0-9]*", _cast(pa.int64()), _are_plain_integers)
     # A whole number past 2^53 would lose digits as a double.
-    yield Form(pa.float64(), f"{NUMBER}|-?(?i:inf|infinity)", _to_double, _are_plain_doubles)
+    yield Form(pa.float64(), f"{NUMBER}|-?(?i:inf|infinity)", to_double, _are_plain_doubles)
     yield Form(pa.float64(), NUMBER.replace(r"\.", ","), _comma_to_double)
     yield Form(pa.date32(), _ISO_DATE, _cast(pa.date32()), _are_iso_dates)
     yield Form(_MOMENT, f"{_ISO_DATE}([ T]{_CLOCK})?", _cast(_MOMENT), _are_iso_moments)
@@ -319,7 +319,8 @@ def _are_iso_moments(texts: pa.Array, values: pa.Array) -> bool:
     return bool(length == lengths["max"] and (length == 19 or 21 <= (length or 0) <= 26))
 
 
-def _to_double(texts: pa.Array) -> pa.Array:
+def to_double(texts: pa.Array) -> pa.Array:
+    """Texts as doubles; raises `pa.ArrowInvalid` for whole numbers that would lose digits."""
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
     if longest >= 16 and pc.any(pc.match_substring_regex(texts, "^-?[0-9]{16,}$")).as_py():
         raise pa.ArrowInvalid("a double does not hold so many digits")
@@ -327,7 +328,7 @@ def _to_double(texts: pa.Array) -> pa.Array:
 
 
 def _comma_to_double(texts: pa.Array) -> pa.Array:
-    return _to_double(pc.replace_substring(texts, ",", "."))
+    return to_double(pc.replace_substring(texts, ",", "."))
 
 
 def _ungrouped(

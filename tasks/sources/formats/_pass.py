@@ -8,7 +8,7 @@ value does not fit, a second pass asks every block about the forms that are left
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,23 +28,8 @@ from tasks.sources.formats._inference import (
     observe,
     together,
 )
-from tasks.sources.formats._spool import Spool
+from tasks.sources.formats._spool import Kept, Spool
 from tasks.sources.formats.base import opened
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A block of rows that was read.
-
-    Attributes:
-        start: of the block, in bytes of the text; None: of a file that is read from the start only.
-        end: of the block.
-        number: in the spool.
-    """
-
-    start: int | None
-    end: int | None
-    number: int
 
 
 @dataclass(frozen=True)
@@ -172,18 +157,3 @@ def _column(texts: pa.Array, plan: Plan) -> tuple[pa.Array, Observed]:
             n_missing = values.null_count
             return values, Observed(plan.forms, n_missing < len(values), n_missing > 0, has_empty)
     return texts, look(texts, plan.forms)
-
-
-def part_bounds(blocks: Sequence[Kept], n_bytes: int) -> Iterator[Sequence[Kept]]:
-    """Neighbouring blocks in groups of about `n_bytes`; all of them where one has no place."""
-    if any(block.start is None for block in blocks):
-        yield blocks
-        return
-    group: list[Kept] = []
-    for block in blocks:
-        group.append(block)
-        if (block.end or 0) - (group[0].start or 0) >= n_bytes:
-            yield group
-            group = []
-    if group:
-        yield group

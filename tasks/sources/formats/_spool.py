@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -76,3 +77,33 @@ def new_spool(settings: Any, files: Sequence[Location]) -> Spool | None:
     n_bytes = sum(file.size_bytes or 0 for file in files)
     free = shutil.disk_usage(tempfile.gettempdir()).free
     return None if settings.encrypt or free < _FREE_TIMES * n_bytes else Spool()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows of a file that were read.
+
+    Attributes:
+        start: in bytes of the text; None: of a file that is read from the start only.
+        end: of the rows.
+        number: in the spool.
+    """
+
+    start: int | None
+    end: int | None
+    number: int
+
+
+def part_bounds(blocks: Sequence[Kept], n_bytes: int) -> Iterator[Sequence[Kept]]:
+    """Neighbouring blocks in groups of about `n_bytes`; all of them where one has no place."""
+    if any(block.start is None for block in blocks):
+        yield blocks
+        return
+    group: list[Kept] = []
+    for block in blocks:
+        group.append(block)
+        if (block.end or 0) - (group[0].start or 0) >= n_bytes:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -50,7 +50,7 @@ _MARKS = (
 
 
 @contextlib.contextmanager
-def open_bytes(path: Path, inflated_gib: float | None = None) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path, inflated_gib: float | None = None) -> Iterator[io.BufferedReader]:
     """The content of a file, decompressed as its first bytes ask for, whatever its name is.
 
     Args:
@@ -99,12 +99,6 @@ def naming(path: Path) -> Iterator[None]:
         if "runcated" in reason:
             reason = f"it is cut off, its compressed data ends too early ({reason}); copy it anew"
         raise SourceError(f"cannot read {path}: {reason}") from error
-
-
-def is_compressed(path: Path) -> bool:
-    """Whether `open_bytes` decompresses this file."""
-    with naming(path), path.open("rb") as raw, contextlib.ExitStack() as stack:
-        return _inflated(raw, raw.read(10), stack, path) is not None
 
 
 def _inflated(
@@ -174,9 +168,46 @@ def encoding_of(head: bytes, given: str, path: Path) -> str:
     return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), given)
 
 
-def utf8_pieces(
-    stream: IO[bytes], encoding: str, path: Path, given: str | None = None
+def text_of(
+    path: Path, encoding: str, inflated_gib: float | None = None, start: int = 0
 ) -> Generator[bytes, None, None]:
+    """The text of a file as UTF-8, without a byte order mark, in pieces.
+
+    Args:
+        path: of the file.
+        encoding: a byte order mark tells more than `utf-8`.
+        inflated_gib: see `open_bytes`.
+        start: bytes of the text to leave out.
+
+    Raises:
+        SourceError: it cannot be read, or bytes are not of the encoding.
+    """
+    with open_bytes(path, inflated_gib) as stream:
+        head = stream.peek(4)[:4]
+        known = encoding_of(head, encoding, path)
+        if start and stream.seekable() and is_utf8(known):
+            stream.seek(start + len(codecs.BOM_UTF8) * head.startswith(codecs.BOM_UTF8))
+            start = 0
+        for piece in utf8_pieces(stream, known, path):
+            if start >= len(piece):
+                start -= len(piece)
+                continue
+            yield piece[start:] if start else piece
+            start = 0
+
+
+def can_seek(path: Path, encoding: str, inflated_gib: float | None = None) -> bool:
+    """Whether the text of a file is its bytes, so that reading can start anywhere."""
+    with open_bytes(path, inflated_gib) as stream:
+        return stream.seekable() and is_utf8(encoding_of(stream.peek(4)[:4], encoding, path))
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether bytes of this encoding are UTF-8 as they are, but for a byte order mark."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+def utf8_pieces(stream: IO[bytes], encoding: str, path: Path) -> Generator[bytes, None, None]:
     """The text of a stream as UTF-8, without a byte order mark, in pieces.
 
     Bytes that are UTF-8 already pass as they are: `check_utf8` is for those who find them wrong.
@@ -184,8 +215,7 @@ def utf8_pieces(
     Raises:
         SourceError: bytes are not of the encoding; with their line and byte.
     """
-    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    if is_utf8:
+    if is_utf8(encoding):
         first = stream.read(PIECE_BYTES).removeprefix(codecs.BOM_UTF8)
         while first:
             yield first
@@ -203,9 +233,7 @@ def utf8_pieces(
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(encoding, "replace")
             place = n_bytes - n_waiting + error.start
-            raise not_text(
-                path, given or encoding, error, place, n_lines + before.count("\n")
-            ) from error
+            raise not_text(path, encoding, error, place, n_lines + before.count("\n")) from error
         n_bytes += len(data)
         n_lines += text.count("\n")
         if is_first:

@@ -17,8 +17,8 @@ from tasks.sources.formats._delimited import map_texts
 from tasks.sources.formats._dialect import Dialect, Told, sniff
 from tasks.sources.formats._forms import Form, form_of, grouped_forms, number_of, plain_forms
 from tasks.sources.formats._inference import Inferred, convert
-from tasks.sources.formats._pass import Kept, finished, part_bounds, scan
-from tasks.sources.formats._spool import Spool, new_spool
+from tasks.sources.formats._pass import finished, scan
+from tasks.sources.formats._spool import Kept, Spool, new_spool, part_bounds
 from tasks.sources.formats.base import (
     FilePart,
     FileTable,
