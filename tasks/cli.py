@@ -98,7 +98,7 @@ def _validate(params: DatasetParams, at: Layout, options: argparse.Namespace) ->
 def _clean(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
     from tasks.stages.clean import clean
 
-    clean(at.raw, at.clean, params)
+    clean(at.raw, at.clean, params, state=state_of(project_of(at.root)))
 
 
 def _split(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
@@ -241,6 +241,35 @@ def _tune(options: argparse.Namespace) -> int:
     )
 
 
+def _add(options: argparse.Namespace) -> int:
+    from tasks.commands.add import add
+
+    root = Path.cwd()
+    _read_local_environment(state_of(project_of(root)))
+    return add(
+        options.source,
+        root,
+        name=options.name,
+        tables=options.table,
+        query=options.query,
+        target=options.target,
+    )
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from tasks.commands.profile import profile_source
+
+    project = project_of(Path.cwd())
+    _read_local_environment(state_of(project))
+    return profile_source(
+        options.source,
+        project,
+        tables=options.table,
+        query=options.query,
+        target=options.target,
+    )
+
+
 def _learn(options: argparse.Namespace) -> int:
     from tasks.commands.learn import learn
 
@@ -288,50 +317,17 @@ def _parser() -> argparse.ArgumentParser:
     command = add("run", _run, "run a dataset's pipeline with DVC and release the result")
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
-    command = add("synthesize", _synthesize, "one CSV in, one synthetic CSV out; no git, no DVC")
-    command.add_argument("input", type=Path, help="CSV file with a header")
-    command.add_argument("output", type=Path, help="CSV file to write")
-    command.add_argument("--target", help="column that a model would predict")
-    command.add_argument("--rows", type=int, help="synthetic rows (default: as many as the input)")
-    command.add_argument("--generator", default="autoregressive", help="default: %(default)s")
-    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    command.add_argument(
-        "--condition",
-        action="append",
-        default=[],
-        metavar="COLUMN=VALUE",
-        help="every row has this value; may be repeated",
+    _describe_synthesize(
+        add("synthesize", _synthesize, "one CSV in, one synthetic CSV out; no git, no DVC")
     )
-    command.add_argument("--encoding", default="utf-8", help="of the input; default: %(default)s")
-    command.add_argument(
-        "--epochs", type=int, help="passes over the rows at most (default: by size)"
+    _describe_tune(
+        add("tune", _tune, "search better settings for a generator; writes a patch to review")
     )
-    command = add("tune", _tune, "search better settings for a generator; writes a patch to review")
-    command.add_argument("dataset", help="a name under datasets: in params.yaml")
-    command.add_argument("--trials", type=int, default=20, help="default: %(default)s")
-    command.add_argument("--timeout", type=float, metavar="SECONDS", help="stop then")
-    command.add_argument(
-        "--sampler", choices=["tpe", "random", "grid"], default="tpe", help="default: %(default)s"
-    )
-    command.add_argument(
-        "--pruner",
-        choices=["median", "halving", "none"],
-        default="median",
-        help="gives trials up by their validation loss; default: %(default)s",
-    )
-    command.add_argument(
-        "--metric",
-        default="c2st_auc",
-        help="validation_loss, or a metric of rows drawn; default: %(default)s",
-    )
-    command.add_argument(
-        "--search",
-        action="append",
-        default=[],
-        metavar="SETTING=VALUES",
-        help="LOW..HIGH or VALUE,VALUE for a setting of the generator or of train; may be repeated"
-        " (default: learning rate, batch size, and what matters most of the generator's)",
-    )
+    command = add("add", _add, "a new dataset from any source: its entry and its gates, for review")
+    _describe_source(command)
+    command.add_argument("--name", required=True, help="of the dataset, in params.yaml")
+    command = add("profile", _profile, "what a source holds, column by column")
+    _describe_source(command)
     command = add(
         "learn", _learn, "learn the suites of a dataset's gates from its data, for review"
     )
@@ -361,6 +357,70 @@ def _parser() -> argparse.ArgumentParser:
         if name == "validate":
             command.add_argument("gate", choices=get_args(Gate))
     return parser
+
+
+def _describe_synthesize(command: argparse.ArgumentParser) -> None:
+    command.add_argument("input", type=Path, help="CSV file with a header")
+    command.add_argument("output", type=Path, help="CSV file to write")
+    command.add_argument("--target", help="column that a model would predict")
+    command.add_argument("--rows", type=int, help="synthetic rows (default: as many as the input)")
+    command.add_argument("--generator", default="autoregressive", help="default: %(default)s")
+    command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    command.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="every row has this value; may be repeated",
+    )
+    command.add_argument("--encoding", default="utf-8", help="of the input; default: %(default)s")
+    command.add_argument(
+        "--epochs", type=int, help="passes over the rows at most (default: by size)"
+    )
+
+
+def _describe_tune(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--trials", type=int, default=20, help="default: %(default)s")
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="stop then")
+    command.add_argument(
+        "--sampler", choices=["tpe", "random", "grid"], default="tpe", help="default: %(default)s"
+    )
+    command.add_argument(
+        "--pruner",
+        choices=["median", "halving", "none"],
+        default="median",
+        help="gives trials up by their validation loss; default: %(default)s",
+    )
+    command.add_argument(
+        "--metric",
+        default="c2st_auc",
+        help="validation_loss, or a metric of rows drawn; default: %(default)s",
+    )
+    command.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUES",
+        help="LOW..HIGH or VALUE,VALUE for a setting of the generator or of train; may be repeated"
+        " (default: learning rate, batch size, and what matters most of the generator's)",
+    )
+
+
+def _describe_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "source",
+        help="a database's URL or the name of a variable that holds it, a file, a glob, a folder of"
+        " images, or a URL of files",
+    )
+    command.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        help="of a database; may be repeated, the table with the target first",
+    )
+    command.add_argument("--query", help="of a database: one SELECT")
+    command.add_argument("--target", help="column that a model would predict")
 
 
 def _describe_evaluate(command: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from tasks.gates.learn.files import (
     write_text,
 )
 from tasks.gates.learn.rows import learn_stored
+from tasks.gates.learn.suite import LearnedTable
 from tasks.gates.suites import Expected
 from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
@@ -66,7 +67,7 @@ def learn(root: Path, dataset: str, *, force: bool) -> int:
         _learn_suite("clean", at.clean, at, params, force=force)
     release = at.suite("release")
     if not release.exists():
-        write_text(release, release_text(release.stem, _decisive(params)))
+        write_text(release, release_suite(release.stem, params))
         print(f"\nwrote {release.relative_to(root)}")
     print(
         "\nReview the suites as you would code (`git diff great_expectations`, docs/gates.md):"
@@ -81,6 +82,37 @@ def learn(root: Path, dataset: str, *, force: bool) -> int:
     return 0
 
 
+def suite_of(
+    point: Literal["raw", "clean"], folder: Path, name: str, params: DatasetParams
+) -> tuple[str, dict[str, LearnedTable]]:
+    """The text of the suite that is learned from stored data, and what was learned of each table.
+
+    Args:
+        point: of the gate.
+        folder: the data.
+        name: of the suite.
+        params: of the dataset; the seed counts here.
+    """
+    schema = DatasetSchema.load(folder)
+    learned = {
+        table.name: learn_stored(folder, table, rng_for(params.seed, "learn", point, table.name))
+        for table in schema.tables
+    }
+    if point == "raw":
+        learned = {table: found.of_real_data() for table, found in learned.items()}
+    tables = [
+        (None if table == schema.main.name else table, found.expectations)
+        for table, found in learned.items()
+    ]
+    return suite_text(name, tables, is_shared=point == "clean"), learned
+
+
+def show_learned(learned: dict[str, LearnedTable]) -> None:
+    """What was learned, a line a column."""
+    for name, found in learned.items():
+        _show(name, found.expectations, found.given_up)
+
+
 def _learn_suite(
     point: Literal["raw", "clean"],
     folder: Path,
@@ -90,23 +122,10 @@ def _learn_suite(
     force: bool,
 ) -> None:
     """Learn one suite, write it, and show what it says of each table."""
-    schema = DatasetSchema.load(folder)
-    learned = {
-        table.name: learn_stored(folder, table, rng_for(params.seed, "learn", point, table.name))
-        for table in schema.tables
-    }
-    if point == "raw":
-        learned = {name: found.of_real_data() for name, found in learned.items()}
     path = at.suite(point)
-    tables = [
-        (None if name == schema.main.name else name, found.expectations)
-        for name, found in learned.items()
-    ]
-    if _write(
-        path, suite_text(path.stem, tables, is_shared=point == "clean"), at.root, force=force
-    ):
-        for name, found in learned.items():
-            _show(name, found.expectations, found.given_up)
+    text, learned = suite_of(point, folder, path.stem, params)
+    if _write(path, text, at.root, force=force):
+        show_learned(learned)
 
 
 def _write(path: Path, text: str, root: Path, *, force: bool) -> bool:
@@ -151,8 +170,11 @@ def _show(table: str, expectations: Sequence[Expected], given_up: Sequence[Expec
         print(f"  left out, as some rows would break it: {e.target or 'the table'}: {kind}")
 
 
-def _decisive(params: DatasetParams) -> list[str]:
-    """The metrics that judge a release where params.yaml does not say otherwise."""
+def release_suite(name: str, params: DatasetParams) -> str:
+    """The text of a new suite of the release: the metrics that judge it must be there.
+
+    They are those that decide where params.yaml does not say otherwise.
+    """
     families = [f for f in get_args(Family) if f != "utility" or params.target is not None]
     chosen = choose(params.kind, params.evaluate.metrics, families)
-    return [m.name for m in chosen if m.threshold is not None and m.decisive]
+    return release_text(name, [m.name for m in chosen if m.threshold is not None and m.decisive])

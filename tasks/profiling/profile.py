@@ -5,7 +5,7 @@ data is stored: values are hashed, text is reduced to its pattern. Only the quan
 dates are real, so a profile is as private as the data it is of.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -191,7 +191,7 @@ class _Hashes:
 
 
 def profile(
-    schema: DatasetSchema, tables: dict[str, Iterable[pa.RecordBatch]], rng: np.random.Generator
+    schema: DatasetSchema, tables: Mapping[str, Iterable[pa.RecordBatch]], rng: np.random.Generator
 ) -> DatasetProfile:
     """The profile of a dataset whose rows go by once."""
     profiles = []

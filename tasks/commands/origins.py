@@ -1,0 +1,157 @@
+"""What `SOURCE` on the command line means: a database, files, a folder of images, a topic.
+
+The result is what stands under `source:` in params.yaml, so what was tried is what will run.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from tasks.errors import ParamsError, SourceError
+from tasks.locations.files import near
+from tasks.schema import Kind
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_SHARDS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
+_ARRAYS = (".npz", ".npy")
+_SQLITE = (".sqlite", ".sqlite3", ".db")
+_FILE_SCHEMES = ("file", "http", "https", "s3", "gs", "gcs", "abfs", "az", "hdfs", "memory")
+_MAGIC_OF_SQLITE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the data of a new dataset comes from.
+
+    Attributes:
+        kind: of the dataset.
+        source: `type` and settings, as they stand in params.yaml.
+        connection: the variable that is to hold the URL, and the URL; None: it is set already, or
+            none is needed.
+    """
+
+    kind: Kind
+    source: dict[str, Any]
+    connection: tuple[str, str] | None = None
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the URL holds a password, so that it must not be stored."""
+        return self.connection is not None and sa.make_url(self.connection[1]).password is not None
+
+
+def origin_of(
+    given: str, name: str, project: Path, *, tables: list[str], query: str | None
+) -> Origin:
+    """Find out what a source is.
+
+    Args:
+        given: a database's URL, the name of a variable or Airflow connection with one, a path, a
+            glob, or a URL of files.
+        name: of the dataset; a URL is to be found under `<NAME>_URL`.
+        project: folder from which relative paths count.
+        tables: of a database, or the topic of a broker.
+        query: of a database.
+
+    Raises:
+        ParamsError: it is none of these, or options do not fit it.
+        SourceError: there is no such file.
+    """
+    scheme, separator, _ = given.partition("://")
+    variable = next((v for v in (given, f"AIRFLOW_CONN_{given.upper()}") if v in os.environ), None)
+    if variable is not None and given.isidentifier():
+        return _connected(given, None, os.environ[variable], tables, query)
+    if separator and scheme.lower().partition("+")[0] not in _FILE_SCHEMES:
+        connection = (f"{name.upper()}_URL", given)
+        return _connected(connection[0], connection, given, tables, query)
+    path = project / given
+    if not separator and path.is_file() and _is_sqlite(path):
+        connection = (f"{name.upper()}_URL", f"sqlite:///{path.resolve()}")
+        return _connected(connection[0], connection, connection[1], tables, query)
+    if tables or query is not None:
+        raise ParamsError(
+            f"--table and --query are for databases and brokers, and {given!r} is neither: expected a"
+            " URL like postgresql://user@host/database, or the name of a variable that holds one"
+        )
+    if not separator and path.is_dir():
+        return _of_folder(given, path)
+    if not separator and not any(sign in given for sign in "*?[{") and not path.exists():
+        hint = f"; no variable {given} is set either" if given.isidentifier() else ""
+        raise SourceError(
+            f"expected a file, a folder or a URL at {path}, found none{near(path)}{hint}"
+        )
+    return _of_files(given)
+
+
+def _connected(
+    name: str,
+    connection: tuple[str, str] | None,
+    url: str,
+    tables: list[str],
+    query: str | None,
+) -> Origin:
+    if url.startswith("kafka://"):
+        if len(tables) != 1 or query is not None:
+            raise ParamsError("expected the topic to be named by one --table, and no --query")
+        source: dict[str, Any] = {"type": "kafka", "connection": name, "topic": tables[0]}
+        return Origin("tabular", source, connection)
+    if not url.lstrip().startswith("{"):
+        try:
+            sa.make_url(url)
+        except ArgumentError:
+            # The cause is cut off because it may hold a password.
+            raise ParamsError(
+                "expected a URL like postgresql://user@host:5432/database; found something else"
+            ) from None
+    source = {"type": "sql", "connection": name}
+    if query is not None and tables:
+        raise ParamsError("expected --table or --query, found both")
+    if query is not None:
+        source["query"] = query
+    elif len(tables) == 1:
+        source["table"] = tables[0]
+    elif tables:
+        source["tables"] = tables
+    else:
+        raise ParamsError(
+            "a database needs --table NAME (more than once for several tables, the one with the target"
+            " first), or --query 'SELECT …'"
+        )
+    return Origin("tabular", source, connection)
+
+
+def _of_folder(given: str, path: Path) -> Origin:
+    suffixes = {p.suffix.lower() for p in path.rglob("*") if p.is_file()}
+    if suffixes & set(_IMAGES):
+        return Origin("image", {"type": "images", "path": given})
+    if suffixes == {".txt"}:
+        return Origin("text", {"type": "text", "path": given})
+    found = ", ".join(sorted(suffixes)) or "nothing"
+    raise ParamsError(
+        f"expected a folder of images or of .txt files at {path}, found {found}; name files of a table"
+        f" by a pattern: '{given.rstrip('/')}/*.csv'"
+    )
+
+
+def _of_files(given: str) -> Origin:
+    lowered = given.lower()
+    of_suffix: tuple[tuple[tuple[str, ...], Callable[[], Origin]], ...] = (
+        (_SHARDS, lambda: Origin("image", {"type": "shards", "path": given})),
+        (_ARRAYS, lambda: Origin("tabular", {"type": "npz", "path": given})),
+    )
+    for suffixes, origin in of_suffix:
+        if lowered.endswith(suffixes) and ".csv" not in lowered and ".json" not in lowered:
+            return origin()
+    return Origin("tabular", {"type": "files", "path": given})
+
+
+def _is_sqlite(path: Path) -> bool:
+    if path.suffix.lower() in _SQLITE:
+        return True
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC_OF_SQLITE)) == _MAGIC_OF_SQLITE

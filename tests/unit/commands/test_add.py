@@ -1,0 +1,186 @@
+"""`proofmint add` and `proofmint profile`: what they find out, write, and leave alone."""
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import yaml
+from faker import Faker
+
+from tasks.commands.add import add, with_entry
+from tasks.commands.check import check_settings
+from tasks.commands.profile import profile_source
+from tasks.errors import DataError, ParamsError, SourceError
+from tasks.gates.suites import load_suite
+
+ROOT = Path(__file__).parents[3]
+ENTRY = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]["breast_cancer"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project of one dataset, a CSV file and a SQLite database of people."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    rng, fake = np.random.default_rng(0), Faker("en_GB", use_weighting=False)
+    fake.seed_instance(0)
+    people = [
+        (
+            i,
+            fake.name(),
+            fake.unique.email(),
+            int(rng.integers(18, 90)),
+            str(rng.choice(["f", "m"])),
+        )
+        for i in range(120)
+    ]
+    lines = ["id,name,email,age,sex", *(",".join(map(str, row)) for row in people)]
+    (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
+    with sqlite3.connect(tmp_path / "people.sqlite") as database:
+        database.execute(
+            "create table person (id integer primary key, name text, email text, age int, sex text)"
+        )
+        database.executemany("insert into person values (?, ?, ?, ?, ?)", people)
+    database.close()
+    return tmp_path
+
+
+def entry(root: Path, name: str) -> dict:
+    return yaml.safe_load((root / "params.yaml").read_text())["datasets"][name]
+
+
+def content(root: Path) -> dict[str, bytes]:
+    kept = (p for p in root.rglob("*") if p.is_file() and ".git/" not in str(p))
+    return {str(p.relative_to(root)): p.read_bytes() for p in kept}
+
+
+def test_a_file_becomes_a_dataset_with_its_gates(root, capsys):
+    before = (root / "params.yaml").read_text()
+    assert add("people.csv", root, name="people", target="sex") == 0
+    assert (root / "params.yaml").read_text().startswith(before)
+    added = entry(root, "people")
+    assert added["source"] == {"type": "files", "path": "people.csv"}
+    assert added["target"] == "sex"
+    assert set(added["clean"]["personal"]) == {"name", "email"}
+    check_settings(root, "people")
+    for point in ("raw", "clean", "release"):
+        path = root / "great_expectations" / "expectations" / f"people_{point}.json"
+        assert load_suite(path)
+    said = capsys.readouterr().out
+    assert "120 rows, 5 columns" in said
+    assert "proofmint run people" in said
+    assert not list((root / ".proofmint").glob("draft-*"))
+
+
+def test_no_personal_value_is_printed_or_written(root, capsys):
+    add("people.csv", root, name="people")
+    shown = capsys.readouterr().out
+    rows = [line.split(",") for line in (root / "people.csv").read_text().splitlines()[1:]]
+    written = b"".join(v for k, v in content(root).items() if not k.startswith("people."))
+    for _, name, email, *_ in rows:
+        assert name not in shown
+        assert email not in shown
+        assert name.encode() not in written
+        assert email.encode() not in written
+
+
+def test_a_database_by_url_without_a_password(root, capsys):
+    assert add("people.sqlite", root, name="people", tables=["person"], target="sex") == 0
+    assert entry(root, "people")["source"] == {
+        "type": "sql",
+        "connection": "PEOPLE_URL",
+        "table": "person",
+    }
+    assert f"PEOPLE_URL=sqlite:///{root}/people.sqlite" in (root / ".proofmint/env").read_text()
+    assert "key id" in capsys.readouterr().out
+
+
+def test_a_password_is_stored_nowhere(root, demo_sources, capsys):
+    secret = "only-for-this-test"
+    url = sa.make_url(demo_sources.url).set(password=secret)
+    add(
+        url.render_as_string(hide_password=False),
+        root,
+        name="cells",
+        tables=["breast_cancer"],
+        target="diagnosis",
+    )
+    said = capsys.readouterr()
+    assert secret not in said.out + said.err
+    assert all(secret.encode() not in text for text in content(root).values())
+    assert "set CELLS_URL" in said.out
+
+
+def test_nothing_that_is_there_is_changed(root):
+    before = content(root)
+    with pytest.raises(ParamsError, match="has a dataset 'digits' already"):
+        add("people.csv", root, name="digits")
+    suite = root / "great_expectations" / "expectations" / "people_raw.json"
+    suite.parent.mkdir(parents=True)
+    suite.write_text("mine")
+    with pytest.raises(ParamsError, match=r"people_raw\.json exist already"):
+        add("people.csv", root, name="people")
+    assert suite.read_text() == "mine"
+    suite.unlink()
+    assert content(root) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "error", "message"),
+    [
+        ("poeple.csv", {}, SourceError, r"expected a file.*people\.csv"),
+        ("NOWHERE", {}, SourceError, "no variable NOWHERE is set either"),
+        ("people.csv", {"tables": ["t"]}, ParamsError, "--table and --query are for databases"),
+        ("people.sqlite", {}, ParamsError, "a database needs --table"),
+        ("people.sqlite", {"tables": ["persons"]}, SourceError, "person"),
+        ("people.sqlite", {"tables": ["a"], "query": "select 1"}, ParamsError, "found both"),
+        ("people.csv", {"target": "income"}, SourceError, "expected the target 'income'"),
+        ("post gres://u@h", {"tables": ["t"]}, ParamsError, "expected a URL like"),
+        ("empty.csv", {}, SourceError, "empty"),
+        ("few.csv", {}, DataError, "expected at least 20 rows"),
+        (".", {"name": "Big Name"}, ParamsError, "expected --name of small letters"),
+        ("great_expectations", {}, ParamsError, "expected a folder of images"),
+    ],
+)
+def test_faults_are_explained_and_leave_nothing(root, given, settings, error, message):
+    (root / "empty.csv").write_text("")
+    (root / "few.csv").write_text("a,b\n1,2\n3,4\n")
+    (root / "great_expectations").mkdir()
+    before = content(root)
+    with pytest.raises(error, match=message):
+        add(given, root, **({"name": "people"} | settings))
+    assert content(root) == before
+
+
+def test_a_profile_sets_nothing_up(root, capsys):
+    before = content(root)
+    assert profile_source("people.csv", root, target="sex") == 0
+    assert content(root) == before
+    lines = capsys.readouterr().out.splitlines()
+    (age,) = (line for line in lines if line.strip().startswith("age"))
+    assert age.split()[1:3] == ["int64", "numeric"]
+    assert any(line.strip().startswith("sex *") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "datasets:\n  a: {x: 1}",
+        "# head\ndatasets:\n  a:\n    x: 1 # why\n\n  # tail of a\n",
+        "datasets:\n    a:\n        x: 1\nother: 2\n",
+        "other: 2\ndatasets:\n  a:\n    x: |\n      text\n\n# the end\nmore: [1]\n",
+    ],
+)
+def test_an_entry_is_added_and_every_line_stays(text):
+    changed = with_entry(text, "b", ENTRY)
+    assert yaml.safe_load(changed)["datasets"]["b"] == ENTRY
+    kept = iter(changed.splitlines())
+    assert all(line in kept for line in text.splitlines())
+
+
+def test_datasets_in_one_line_are_not_laid_out_anew():
+    with pytest.raises(ParamsError, match="add this entry by hand"):
+        with_entry("datasets: {a: {x: 1}}", "b", ENTRY)
