@@ -36,7 +36,7 @@ class FreeText(Recogniser):
         """Only texts of several words count."""
         del hinted
         texts = sample.values[:: max(1, len(sample.values) // _READ)]
-        words = [len(re.findall(r"\w+", text)) for text in texts]
+        words = [len(re.findall(r"[^\W\d_]+", text)) for text in texts]
         if sum(words) < _LEAST_WORDS * len(texts):
             return Match(0)
         n = sum(

@@ -119,8 +119,9 @@ class PersonName(Recogniser):
         if not hinted and not _varies(sample):
             return Match(0)
         whole = sum(self._is_known(v, least=0.5) for v in shaped)
-        if not hinted and all(" " not in v for v in shaped) and whole < 0.85 * len(sample.values):
-            # Words such as cities and colours are family names, too.
+        # Words such as months, cities and colours are names, too.
+        is_sure = sample.n_distinct >= 20 and whole >= 0.85 * len(sample.values)
+        if not hinted and not is_sure and all(" " not in v for v in shaped):
             return Match(0)
         return Match(whole)
 
@@ -134,21 +135,24 @@ class PersonName(Recogniser):
             yield found.span()
         for run in _RUN.finditer(text):
             words = list(re.finditer(_CAPITALISED, run[0]))
-            folds = [without_accents(word[0]) for word in words]
             i = 0
-            while i + 1 < len(words):
-                if (
-                    len(folds[i]) > 2
-                    and folds[i] in self.known.first
-                    and folds[i + 1] in self.known.last
-                ):
-                    end = i + 2
-                    while end < len(words) and folds[end] in self.known.last:
-                        end += 1
-                    yield run.start() + words[i].start(), run.start() + words[end - 1].end()
-                    i = end
-                else:
-                    i += 1
+            while i < len(words):
+                end = self._end_of_name([without_accents(word[0]) for word in words[i:]])
+                if end:
+                    yield run.start() + words[i].start(), run.start() + words[i + end - 1].end()
+                i += end or 1
+
+    def _end_of_name(self, words: list[str]) -> int:
+        """How many words, from the first one on, are given names and then a family name; or 0."""
+        if len(words[0]) <= 2 or words[0] not in self.known.first:
+            return 0
+        end = 0
+        for i, word in enumerate(words[1:], start=2):
+            if word in self.known.last:
+                end = i
+            elif word not in self.known.first:
+                break
+        return end
 
     def _is_known(self, value: str, least: float) -> bool:
         words = [w for w in _words_of(value) if w not in PARTICLES and w not in _TITLES]

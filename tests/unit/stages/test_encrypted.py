@@ -1,0 +1,153 @@
+"""A dataset that is stored encrypted, from its source to its synthetic rows."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.errors import WorkspaceError
+from tasks.publishing.evidence import _public_model
+from tasks.schema import DatasetSchema
+from tasks.stages.balance import balance
+from tasks.stages.clean import clean
+from tasks.stages.evaluate import evaluate
+from tasks.stages.ingest import ingest
+from tasks.stages.sample import sample
+from tasks.stages.split import split
+from tasks.stages.train import train
+from tasks.storage import count_rows, digest, read_json, read_table
+from tasks.tracking import Tracker, open_tracker
+from tasks.workspace import Layout
+from tests.datasets import dataset_params
+
+REAL = ("raw", "clean", "split", "balanced", "model")
+"""What holds real values, or was learned from them."""
+
+N_ROWS = 300
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("source") / "people.csv"
+    lines = ["mail,sex,age,note"]
+    for i in range(N_ROWS):
+        sex = rng.choice(["female-marker", "male-marker"])
+        note = "secret words of somebody" if i % 3 else ""
+        lines.append(f"person{i}@marker.example,{sex},{rng.normal(40, 9):.1f},{note} {i}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(source: Path, root: Path, tracker: Tracker, *, encrypt: bool) -> Layout:
+    """All stages up to the evaluation."""
+    params = dataset_params(
+        source={"type": "files", "path": str(source), "encrypt": encrypt},
+        clean={"drop_columns": ["note"], "personal": {"mail": "keep"}},
+        train={"epochs": 2, "threads": 1, "device": "cpu"},
+        evaluate={"metrics": ["shape_error"]},
+    )
+    at = Layout(root, "people")
+    ingest(at.raw, params, project=root)
+    clean(at.raw, at.clean, params)
+    split(at.clean, at.split, params)
+    balance(at.split, at.balanced, params)
+    work = root / ".proofmint" / "checkpoints"
+    train(at.balanced, at.model, params, "people", checkpoints=work, tracker=tracker)
+    sample(at.model, at.synthetic, params)
+    evaluate(at.split, at.synthetic, at.evaluation, params)
+    return at
+
+
+@pytest.fixture(scope="module")
+def runs(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+        roots = {name: tmp_path_factory.mktemp(name) for name in ("plain", "secret", "again")}
+        secret = open_tracker(None, roots["secret"] / ".proofmint" / "mlflow")
+        other = open_tracker(None, tmp_path_factory.mktemp("mlflow"))
+        trackers = {"plain": other, "secret": secret, "again": other}
+        return {
+            name: run(source, root, trackers[name], encrypt=name != "plain")
+            for name, root in roots.items()
+        }
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_no_real_value_is_on_disk(runs: dict[str, Layout]) -> None:
+    at = runs["secret"]
+    for path in files(at.root):
+        if at.synthetic in path.parents:  # has e-mails of the same form, made anew
+            continue
+        data = path.read_bytes()
+        assert b"@marker.example" not in data, path
+        assert b"secret words" not in data, path
+    for name in REAL:
+        for path in files(getattr(at, name)):
+            assert b"male-marker" not in path.read_bytes(), path
+            assert not path.read_bytes().startswith(b"PAR1"), path
+    # Without encryption, all of them have it in some file, so the search does find.
+    for name in ("raw", "clean", "split", "balanced", "model"):
+        found = [p for p in files(getattr(runs["plain"], name)) if b"male-marker" in p.read_bytes()]
+        assert found, name
+
+
+def test_what_is_encrypted_says_so(runs: dict[str, Layout]) -> None:
+    at = runs["secret"]
+    assert [p.name for p in sorted((at.raw / "people").iterdir())] == ["part-00000.parquet.enc"]
+    assert sorted(p.name for p in at.model.iterdir()) == [
+        "encoder.safetensors.enc",
+        "generator.safetensors.enc",
+        "model.json.enc",
+    ]
+    for folder in (at.raw, at.clean, at.split / "train", at.split / "holdout", at.balanced):
+        assert DatasetSchema.load(folder).encrypted
+    assert not DatasetSchema.load(at.synthetic).encrypted
+    assert [p.name for p in (at.synthetic / "people").iterdir()] == ["part-00000.parquet"]
+
+
+def test_the_results_are_those_of_plain_data(runs: dict[str, Layout]) -> None:
+    plain, secret = runs["plain"], runs["secret"]
+    for name in ("raw", "clean", "balanced"):
+        one, other = getattr(plain, name), getattr(secret, name)
+        assert read_table(one, "people") == read_table(other, "people")
+        assert count_rows(one, "people") == count_rows(other, "people") > 0
+    assert digest(plain.synthetic) == digest(secret.synthetic)
+    assert digest(plain.evaluation) == digest(secret.evaluation)
+    assert _public_model(plain.model) == _public_model(secret.model) != {}
+
+
+def test_the_same_run_gives_the_same_bytes(runs: dict[str, Layout]) -> None:
+    for name in (*REAL, "synthetic", "evaluation"):
+        assert digest(getattr(runs["secret"], name)) == digest(getattr(runs["again"], name)), name
+
+
+def test_without_the_key_nothing_is_read_or_written(
+    runs: dict[str, Layout], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = runs["secret"]
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(32)).decode())
+    with pytest.raises(
+        WorkspaceError, match=r"part-00000\.parquet\.enc was encrypted with another"
+    ):
+        read_table(at.raw, "people")
+    with pytest.raises(WorkspaceError, match="another key"):
+        read_json(at.model / "model.json")
+    with pytest.raises(WorkspaceError, match="another key"):
+        sample(at.model, tmp_path / "synthetic", dataset_params())
+    monkeypatch.delenv("PROOFMINT_ENCRYPTION_KEY")
+    settings = {"type": "files", "path": str(source), "encrypt": True}
+    with pytest.raises(WorkspaceError, match="found neither"):
+        ingest(tmp_path / "raw", dataset_params(source=settings), project=tmp_path)
+    assert not (tmp_path / "raw").exists()
+    assert not (tmp_path / "synthetic").exists()
