@@ -19,6 +19,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.errors import ParamsError
@@ -218,6 +219,16 @@ def replaced(batch: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> pa.Recor
     """The batch with these columns in place of its own of that name, new ones behind."""
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True)) | dict(columns)
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def put_in(values: pa.Array, is_meant: pa.Array, new: pa.Array) -> pa.Array:
+    """The values with those of `new`, in their order, where `is_meant` is true.
+
+    Not `replace_with_mask`, which in pyarrow 25 writes truth values of slices to wrong places.
+    """
+    places = np.arange(len(values))
+    places[is_meant.to_numpy(zero_copy_only=False)] = len(values) + np.arange(len(new))
+    return pa.concat_arrays([values, new]).take(pa.array(places))
 
 
 def retyped(table: TableSchema, columns: Iterable[Column]) -> TableSchema:

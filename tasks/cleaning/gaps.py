@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.cleaning.base import put_in
 from tasks.cleaning.statistics.exact import exact_of, value_of
 from tasks.cleaning.statistics.neighbours import Neighbour
 
@@ -42,18 +43,7 @@ def interpolate(values: pa.Array, before: Neighbour | None, behind: Neighbour | 
     left = np.maximum(right - 1, 0)
     right = np.minimum(right, len(rows) - 1)
     filled = _between(points, rows, missing, left, right)
-    return put_in(values, filled)
-
-
-def put_in(values: pa.Array, filled: pa.Array) -> pa.Array:
-    """The values with those of `filled` where they are missing, in their order.
-
-    Not `replace_with_mask`, which in pyarrow 25 writes truth values of slices to wrong places.
-    """
-    places = np.arange(len(values))
-    is_missing = values.is_null().to_numpy(zero_copy_only=False)
-    places[is_missing] = len(values) + np.arange(len(filled))
-    return pa.concat_arrays([values, filled]).take(pa.array(places))
+    return put_in(values, values.is_null(), filled)
 
 
 def _between(

@@ -4,6 +4,10 @@
 |-------|-----------------|--------|-------------------------------------------------------------|
 | 10    | drop_columns    | 0      | leaves columns out                                          |
 | 20    | finite          | 0 or 1 | NaN and infinity become missing; always done                |
+| 30    | text            | 0      | brings texts into one form                                  |
+| 40    | replace         | 0      | puts values in place of others                              |
+| 60    | units           | 0      | brings measurements to one unit                             |
+| 70    | length          | 0      | leaves out rows whose texts are too short or too long       |
 | 90    | drop_duplicates | 1      | leaves out rows that repeat another                         |
 | 100   | outliers        | 1 to 8 | flags, clips or leaves out what is far from the rest        |
 | 110   | missing         | 0 to 8 | fills missing values, or leaves out the rows that have them |

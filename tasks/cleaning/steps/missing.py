@@ -1,18 +1,17 @@
 """Fill missing values, or leave out the rows that have them; a method for each column."""
 
-import decimal
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tasks.cleaning.base import Changed, Subject, places_of, replaced, retyped
-from tasks.cleaning.gaps import fill_backward, fill_forward, interpolate, put_in
+from tasks.cleaning.base import Changed, Subject, places_of, put_in, replaced, retyped
+from tasks.cleaning.gaps import fill_backward, fill_forward, interpolate
 from tasks.cleaning.statistics.base import LearningStep
 from tasks.cleaning.statistics.exact import is_ordered, value_of
 from tasks.cleaning.statistics.modes import Modes
@@ -20,7 +19,8 @@ from tasks.cleaning.statistics.moments import Moments
 from tasks.cleaning.statistics.neighbours import Neighbours
 from tasks.cleaning.statistics.quantiles import Quantiles
 from tasks.cleaning.statistics.sample import Sample
-from tasks.errors import DataError, ParamsError
+from tasks.cleaning.values import scalar_of
+from tasks.errors import DataError
 from tasks.params import Record, Scalar
 from tasks.schema import Column, TableSchema, arrow_type
 from tasks.seeding import derive_seed
@@ -38,6 +38,12 @@ class Constant(Record):
     """One value for all."""
 
     constant: Scalar = Field(description="what is put in; of the column's type")
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        if self.constant is None:
+            raise ValueError("expected a constant that is put in for what is missing")
+        return self
 
 
 Method = (
@@ -87,7 +93,7 @@ class Missing(LearningStep):
             *self._samples.values(),
         ]
         self._fills: dict[str, pa.Scalar] = {
-            name: _scalar(self.table.column(name), method.constant)
+            name: scalar_of(self.table.column(name), method.constant, "clean.missing")
             for name, method in self._methods.items()
             if isinstance(method, Constant)
         }
@@ -222,7 +228,9 @@ class Missing(LearningStep):
         if name in self._fills:
             return pc.fill_null(values, self._fills[name])
         if name in self._imputers:
-            return put_in(values, self._imputers[name].predict(batch.filter(values.is_null())))
+            is_missing = values.is_null()
+            predicted = self._imputers[name].predict(batch.filter(is_missing))
+            return put_in(values, is_missing, predicted)
         before, behind = self.note[0][name]
         if self._methods[name] == "interpolate":
             if before is None and behind is None and values.null_count == len(values):
@@ -232,24 +240,6 @@ class Missing(LearningStep):
             (fill_forward, before) if self._methods[name] == "forward" else (fill_backward, behind)
         )
         return fill(values, near)
-
-
-def _scalar(column: Column, value: Any) -> pa.Scalar:
-    kind = arrow_type(column)
-    fits = isinstance(value, bool) == pa.types.is_boolean(kind) and value is not None
-    # Arrow would cut off what is behind the point.
-    is_cut = isinstance(value, float) and pa.types.is_integer(kind) and value % 1
-    if isinstance(value, float) and pa.types.is_decimal128(kind):
-        value = decimal.Decimal(repr(value))
-    try:
-        if not fits or is_cut:
-            raise ValueError("another type")
-        return pa.scalar(value, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, TypeError, OverflowError) as error:
-        raise ParamsError(
-            f"clean.missing: expected a constant of type {column.type} for {column.name!r}, found"
-            f" {value!r}"
-        ) from error
 
 
 def _json(value: Any) -> Any:
