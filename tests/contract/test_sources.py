@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,30 @@ from tasks.errors import ParamsError, SourceError
 from tasks.registry import load, names
 from tasks.schema import arrow_schema
 from tasks.sources.base import Source
+from tests import kafka
 from tests.conftest import DemoSource
 from tests.datasets import png
+from tests.kafka import Broker
 
 NAMES = names("tasks.sources")
 
 
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """A Kafka with the topic `clicks`."""
+    with kafka.running() as broker:
+        for partition in (0, 1):
+            broker.send("clicks", ['{"n": 1, "page": "a"}', '{"n": 2}'], partition=partition)
+        yield broker
+
+
 @pytest.fixture
 def settings(
-    demo_sources: DemoSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo_sources: DemoSource, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dict]:
     """Settings, kind and target with which each source reads something real."""
     monkeypatch.setenv("DEMO", demo_sources.url)
+    monkeypatch.setenv("BROKER", broker.url)
     (tmp_path / "people.csv").write_text("age,sex\n31,f\n,m\n52,f\n44,m\n")
     for label in ("ham", "spam"):
         (tmp_path / "texts" / label).mkdir(parents=True)
@@ -54,6 +67,11 @@ def settings(
             "kind": "image",
             "target": "label",
             "settings": {"images": "pixels.idx", "labels": "labels.idx"},
+        },
+        "kafka": {
+            "kind": "tabular",
+            "target": "n",
+            "settings": {"connection": "BROKER", "topic": "clicks"},
         },
         "shards": {"kind": "image", "target": "label", "settings": {"path": "shard.zip"}},
         "text": {"kind": "text", "target": "label", "settings": {"path": "texts"}},
