@@ -70,14 +70,15 @@ def run(source: Path, root: Path, tracker: Tracker, *, encrypt: bool) -> Layout:
 def runs(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
-        roots = {name: tmp_path_factory.mktemp(name) for name in ("plain", "secret", "again")}
-        secret = open_tracker(None, roots["secret"] / ".proofmint" / "mlflow")
-        other = open_tracker(None, tmp_path_factory.mktemp("mlflow"))
-        trackers = {"plain": other, "secret": secret, "again": other}
-        return {
-            name: run(source, root, trackers[name], encrypt=name != "plain")
-            for name, root in roots.items()
-        }
+        store = tmp_path_factory.mktemp("mlflow")
+        tracker = open_tracker(None, store)
+        done = {}
+        for name in ("secret", "again", "plain"):
+            if name == "plain":  # whose model is logged as it is
+                assert [p for p in files(store) if b"marker" in p.read_bytes()] == []
+            root = tmp_path_factory.mktemp(name)
+            done[name] = run(source, root, tracker, encrypt=name != "plain")
+        return done
 
 
 def files(folder: Path) -> list[Path]:
