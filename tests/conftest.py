@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tasks.commands import demo_source, postgres
 from tasks.commands.postgres import PostgresServer
+from tests import mariadb
+from tests.mariadb import MariadbServer
 
 _numbers = itertools.count()
 
@@ -30,6 +32,21 @@ def database(postgres_server: PostgresServer) -> str:
     name = f"test_{next(_numbers)}"
     postgres_server.create_database(name)
     return postgres_server.url(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """A MariaDB for the session; the tests that ask for it are skipped where it is not installed."""
+    with mariadb.running() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: MariadbServer) -> str:
+    """The name of an empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    mariadb_server.run(None, f"CREATE DATABASE {name}")
+    return name
 
 
 @dataclass(frozen=True)

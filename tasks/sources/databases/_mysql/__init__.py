@@ -1,0 +1,1 @@
+"""What the reader of MySQL and MariaDB is made of."""
