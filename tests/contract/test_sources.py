@@ -1,5 +1,6 @@
 """What every source must keep, whatever it reads."""
 
+import json
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from tasks.errors import ParamsError, SourceError
 from tasks.registry import load, names
 from tasks.schema import arrow_schema
-from tasks.sources.base import Source
+from tasks.sources.base import Part, Source
 from tests import kafka
 from tests.conftest import DemoSource
 from tests.datasets import png
@@ -135,3 +136,22 @@ def test_a_target_that_is_gone_is_named(name, settings, tmp_path):
         pytest.raises(SourceError, match=message),
     ):
         source.schema()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_are_read_alone_in_any_order_and_again(name, settings, tmp_path):
+    with make(name, settings, tmp_path) as source:
+        tables = source.schema().tables
+        parts = {table.name: list(source.parts(table)) for table in tables}
+        whole = {
+            table.name: [list(source.read_part(table, part)) for part in parts[table.name]]
+            for table in tables
+        }
+        for table in tables:
+            found = []
+            # What another process has: the settings, the schema and the place as JSON.
+            with make(name, settings, tmp_path) as elsewhere:
+                for part in reversed(parts[table.name]):
+                    place = json.loads(json.dumps(dict(part.place)))
+                    found.append(list(elsewhere.read_part(table, Part(place))))
+            assert found[::-1] == whole[table.name]
