@@ -117,16 +117,14 @@ def _pass(
 ) -> tuple[dict[str, Observed], list[list[Kept]]]:
     """What all rows allow, of the forms of the plan; and the blocks."""
 
-    def work(
-        texts: pa.RecordBatch, block: Block | None
-    ) -> tuple[list[Observed], tuple[int, int] | None, pa.Buffer | None]:
+    def work(texts: pa.RecordBatch, block: Block | None) -> tuple[list[Observed], Kept]:
         both = [_column(texts[name], plan) for name, plan in plans.items()]
-        packed = None
+        place = None
         if spool is not None and spool.is_open:
             arrays = [values for values, _ in both]
-            packed = Spool.packed(pa.RecordBatch.from_arrays(arrays, names=list(plans)))
-        place = None if block is None else (block.start, block.end)
-        return [found for _, found in both], place, packed
+            place = spool.add(pa.RecordBatch.from_arrays(arrays, names=list(plans)))
+        start, end = (None, None) if block is None else (block.start, block.end)
+        return [found for _, found in both], Kept(start, end, place)
 
     seen = {name: Observed(plan.forms, False, False, False) for name, plan in plans.items()}
     blocks: list[list[Kept]] = []
@@ -134,12 +132,10 @@ def _pass(
         kept: list[Kept] = []
         with opened(file) as path:
             results = map_texts(path, dialect_of(path), work, workers=workers)
-            for observed, place, packed in results:
+            for observed, block in results:
                 for name, found in zip(plans, observed, strict=True):
                     seen[name] = together(seen[name], found)
-                number = -1 if spool is None or packed is None else spool.add(packed)
-                start, end = place or (None, None)
-                kept.append(Kept(start, end, number))
+                kept.append(block)
         blocks.append(kept)
     return seen, blocks
 

@@ -66,10 +66,8 @@ class RecordFormat(Format):
             with opened(file) as path:
                 for chunk in self.chunks(path):
                     evidence.add(chunk)
-                    number = -1
-                    if spool is not None and spool.is_open:
-                        number = spool.add(Spool.packed(chunk.batch))
-                    kept.append(Kept(chunk.start, chunk.end, number))
+                    place = None if spool is None else spool.add(chunk.batch)
+                    kept.append(Kept(chunk.start, chunk.end, place))
         if spool is not None and spool.is_open:
             self._spool = spool
             self.opened.callback(spool.close)
@@ -91,7 +89,7 @@ class RecordFormat(Format):
                 place = {
                     "start": group[0].start if group else None,
                     "end": group[-1].end if group else None,
-                    "kept": [kept.number for kept in group],
+                    "kept": [kept.place for kept in group],
                     "forms": forms,
                     "stamp": stamp,
                 }
@@ -111,8 +109,8 @@ class RecordFormat(Format):
     def _spelled(self, part: FilePart) -> Iterator[pa.RecordBatch]:
         place = part.place
         if self._spool is not None:
-            for number in place["kept"]:
-                yield self._spool.read(number)
+            for kept in place["kept"]:
+                yield self._spool.read(kept)
             return
         with opened(part.file) as path:
             check_stamp(part.file, path, place["stamp"])

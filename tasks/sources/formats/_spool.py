@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.locations.base import Location
+
+_SIZE_BYTES = 8
 
 _FREE_TIMES = 4
 """The disk must have so many times the size of the files free."""
@@ -28,37 +31,39 @@ class Spool:
         """Nothing is kept yet."""
         self._file = tempfile.TemporaryFile(prefix="proofmint-", buffering=0)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
-        self._places: list[tuple[int, int]] = []
+        self._lock = threading.Lock()
         self._end = 0
         self.is_open = True
 
-    @staticmethod
-    def packed(batch: pa.RecordBatch) -> pa.Buffer:
-        """A batch as `add` takes it; for threads."""
+    def add(self, batch: pa.RecordBatch) -> int:
+        """Keep a batch; return where it is. Any thread may call."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
-        return sink.getvalue()
-
-    def add(self, packed: pa.Buffer) -> int:
-        """Keep a batch; return its number."""
+        packed = sink.getvalue()
+        with self._lock:
+            place = self._end
+            self._end += _SIZE_BYTES + packed.size
         if self.is_open:
             try:
-                left = memoryview(packed)
-                while left:
-                    left = left[os.write(self._file.fileno(), left) :]
+                self._write(packed.size.to_bytes(_SIZE_BYTES, "little"), place)
+                self._write(memoryview(packed), place + _SIZE_BYTES)
             except OSError:
                 self.close()
-        self._places.append((self._end, packed.size))
-        self._end += packed.size
-        return len(self._places) - 1
+        return place
 
-    def read(self, number: int) -> pa.RecordBatch:
-        """The batch of this number; any thread may ask."""
-        start, size = self._places[number]
-        data = os.pread(self._file.fileno(), size, start)
+    def read(self, place: int) -> pa.RecordBatch:
+        """The batch that `add` put there. Any thread may call."""
+        fd = self._file.fileno()
+        size = int.from_bytes(os.pread(fd, _SIZE_BYTES, place), "little")
+        data = os.pread(fd, size, place + _SIZE_BYTES)
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             return reader.read_next_batch()
+
+    def _write(self, data: bytes | memoryview, place: int) -> None:
+        while data:
+            n = os.pwrite(self._file.fileno(), data, place)
+            data, place = data[n:], place + n
 
     def close(self) -> None:
         """Forget all batches."""
@@ -86,12 +91,12 @@ class Kept:
     Attributes:
         start: in bytes of the text; None: of a file that is read from the start only.
         end: of the rows.
-        number: in the spool.
+        place: in the spool; None: it is not there.
     """
 
     start: int | None
     end: int | None
-    number: int
+    place: int | None
 
 
 def part_bounds(blocks: Sequence[Kept], n_bytes: int) -> Iterator[Sequence[Kept]]:

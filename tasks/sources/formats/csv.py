@@ -95,7 +95,7 @@ class Delimited(Format):
                 place = {
                     "start": group[0].start if is_range else None,
                     "end": group[-1].end if is_range else None,
-                    "kept": [block.number for block in group],
+                    "kept": [block.place for block in group],
                     "forms": forms,
                     "stamp": stamp,
                 }
@@ -110,8 +110,8 @@ class Delimited(Format):
             for c in table.columns
         }
         if self._spool is not None:
-            for number in place["kept"]:
-                yield finished(self._spool.read(number), columns)
+            for kept in place["kept"]:
+                yield finished(self._spool.read(kept), columns)
             return
         with opened(part.file) as path:
             check_stamp(part.file, path, place["stamp"])

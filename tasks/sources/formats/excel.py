@@ -59,7 +59,7 @@ class Excel(Format):
         """See `Format`."""
         super().__init__(settings, batch_bytes)
         self._spool: Spool | None = None
-        # By table: its columns, and of each file the sheet and the numbers in the spool.
+        # By table: its columns, and of each file the sheet and its places in the spool.
         self._columns: dict[str, dict[str, Inferred]] = {}
         self._kept: dict[str, dict[str, tuple[str, list[int]]]] = {}
 
@@ -79,15 +79,15 @@ class Excel(Format):
                 for name in names:
                     table = "" if is_one else name
                     found = evidence.setdefault(table, Evidence())
-                    numbers: list[int] = []
+                    places: list[int] = []
                     for chunk in self._chunks(path, name):
                         columns = chunk.batch.schema.names
                         first = heads.setdefault(table, (path, columns))
                         check_same(*first, path, columns)
                         found.add(chunk)
-                        if spool is not None and spool.is_open:
-                            numbers.append(spool.add(Spool.packed(chunk.batch)))
-                    self._kept.setdefault(table, {})[file.url] = (name, numbers)
+                        if spool is not None:
+                            places.append(spool.add(chunk.batch))
+                    self._kept.setdefault(table, {})[file.url] = (name, places)
         if spool is not None and spool.is_open:
             self._spool = spool
             self.opened.callback(spool.close)
@@ -110,8 +110,8 @@ class Excel(Format):
         for file in files:
             with opened(file) as path:
                 stamp = stamp_of(file, path)
-            sheet, numbers = self._kept[key][file.url]
-            place = {"sheet": sheet, "kept": numbers, "forms": forms, "stamp": stamp}
+            sheet, places = self._kept[key][file.url]
+            place = {"sheet": sheet, "kept": places, "forms": forms, "stamp": stamp}
             parts.append(FilePart(file, place))
         return parts
 
@@ -122,8 +122,8 @@ class Excel(Format):
             for c in table.columns
         }
         if self._spool is not None:
-            for number in part.place["kept"]:
-                yield converted(self._spool.read(number), columns, is_spelled=False)
+            for kept in part.place["kept"]:
+                yield converted(self._spool.read(kept), columns, is_spelled=False)
             return
         with opened(part.file) as path:
             check_stamp(part.file, path, part.place["stamp"])
@@ -147,9 +147,8 @@ class Excel(Format):
 
     def _chunks(self, path: Path, sheet: str) -> Iterator[Chunk]:
         with self._workbook(path) as book:
-            rows = _rows(book, sheet, path)
-            for _ in range(self.settings.skip_rows):
-                next(rows, None)
+            skipped = self.settings.skip_rows
+            rows = (row for row in _rows(book, sheet, path) if row[0] > skipped)
             names = self._header(path, sheet, rows)
             builder = ChunkBuilder()
             for number, row in rows:
