@@ -25,16 +25,22 @@ def batches_of(
         schema: of the batches.
         n_bytes: a batch ends with the row that reaches it.
     """
+    for group in groups_of(rows, n_bytes):
+        yield pa.RecordBatch.from_pylist(group, schema)
+
+
+def groups_of(rows: Iterable[Mapping[str, Any]], n_bytes: int) -> Iterator[list[Mapping[str, Any]]]:
+    """The rows that `batches_of` puts into one batch."""
     waiting: list[Mapping[str, Any]] = []
     size = 0
     for row in rows:
         waiting.append(row)
         size += _size_of(row)
         if size >= n_bytes or len(waiting) == BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(waiting, schema)
+            yield waiting
             waiting, size = [], 0
     if waiting:
-        yield pa.RecordBatch.from_pylist(waiting, schema)
+        yield waiting
 
 
 class PartCounts:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from tasks.errors import ParamsError, SourceError
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
+from tasks.sources._records import decoded
 from tasks.sources._rows import BATCH_ROWS, PartCounts
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.topics.topic import Bounds, Topic
@@ -21,7 +22,6 @@ from tasks.sources.topics.values import (
     JsonRecords,
     Texts,
     Values,
-    decoded,
 )
 
 PART_MESSAGES = 250_000
@@ -101,6 +101,10 @@ class KafkaSource(Source):
 
     Settings = KafkaSettings
 
+    _is_observed = False
+    _n_removed = 0
+    _n_lost = 0
+
     def schema(self) -> DatasetSchema:
         """One table; without `columns`, all messages of json and csv are read for it."""
         if not self._values.is_fixed and not self._is_observed:
@@ -174,10 +178,6 @@ class KafkaSource(Source):
             "removed_before_first_read": self._n_removed,
             "lost_between_reads": self._n_lost,
         }
-
-    _is_observed = False
-    _n_removed = 0
-    _n_lost = 0
 
     @cached_property
     def _left_out(self) -> PartCounts:

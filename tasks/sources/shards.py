@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from tasks.sources._pictures import (
     picture_columns,
     picture_of,
 )
-from tasks.sources._rows import PartCounts, batches_of
+from tasks.sources._records import Columns, Known, Record, batch_of, chunk_of, decoded, json_record
+from tasks.sources._rows import PartCounts, described, groups_of
 from tasks.sources.archives.members import members
 from tasks.sources.archives.samples import File, Sample, samples
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
@@ -69,7 +70,8 @@ class ShardSettings(SourceSettings):
 class ShardSource(Source):
     """Samples of files with equal names: an image or a `.txt`, with its label in a `.cls`.
 
-    A `.txt` beside an image becomes the column `text`. Other files are counted.
+    The values of a `.json` become columns, a `.txt` beside an image the column `text`. Other files
+    are counted.
     """
 
     Settings = ShardSettings
@@ -87,24 +89,33 @@ class ShardSource(Source):
             raise ParamsError("source.type shards gives images and texts, found kind: tabular")
 
     def schema(self) -> DatasetSchema:
-        """One table; the archives are gone through once, for what the labels are."""
-        found = self._observed
-        others = []
-        if found["text"] or self.kind == "text":
-            text = column("text", pa.string(), nullable=found["text"] < found["samples"])
-            others.append(text.model_copy(update={"meaning": "text"}))
-        if found["label"]:
-            data_type = pa.int64() if found["label"] == found["whole"] else pa.string()
-            label = column("label", data_type, nullable=found["label"] < found["samples"])
-            others.append(label.model_copy(update={"meaning": "categorical"}))
-        columns = picture_columns(others) if self.kind == "image" else others
+        """One table; the archives are gone through once, for their labels and JSON."""
+        n, json_columns = self._observed
+        own = []
+        if n["text"] or self.kind == "text":
+            text = column("text", pa.string(), nullable=n["text"] < n["samples"])
+            own.append(text.model_copy(update={"meaning": "text"}))
+        if n["label"]:
+            data_type = pa.int64() if n["label"] == n["whole"] else pa.string()
+            label = column("label", data_type, nullable=n["label"] < n["samples"])
+            own.append(label.model_copy(update={"meaning": "categorical"}))
+        own = picture_columns(own) if self.kind == "image" else own
+        further = json_columns.columns()
+        if taken := sorted({c.name for c in own} & {c.name for c in further}):
+            raise SourceError(
+                f"{self.settings.path}: the .json files have values named {taken}, which the samples"
+                " have already; rename them"
+            )
+        self.observes = bool(further)
+        columns = [*own, *further] if further else described(own, self.settings.meanings)
         return self.dataset(table_schema(f"{self.kind}s", columns))
 
     def parts(self, table: TableSchema) -> Sequence[Part]:
         """One for each archive."""
         del table
+        known = self._observed[1].known()
         return [
-            Part({"given": given, "file": dict(location.place)})
+            Part({"given": given, "file": dict(location.place), "json": known})
             for given, location in self._locations
         ]
 
@@ -117,7 +128,18 @@ class ShardSource(Source):
             connection=self.settings.connection,
         )
         rows = self._rows(location, table, self._left_out.of(part))
-        yield from batches_of(rows, arrow_schema(table), self.batch_bytes())
+        known: Known = part.place["json"]
+        schema = arrow_schema(table)
+        own = pa.schema([field for field in schema if field.name not in known])
+        for group in groups_of(rows, self.batch_bytes()):
+            batch = pa.RecordBatch.from_pylist(group, own)
+            if known:
+                chunk = chunk_of((_json(row["json"]), lambda: location.url) for row in group)
+                further = batch_of(chunk, known, is_spelled=False)
+                arrays = [*batch.columns, *further.columns]
+                names = [*batch.schema.names, *further.schema.names]
+                batch = pa.RecordBatch.from_arrays(arrays, names).select(schema.names)
+            yield batch.cast(schema)
 
     def counts(self) -> dict[str, int]:
         """Files that were left out."""
@@ -139,26 +161,37 @@ class ShardSource(Source):
 
     @property
     def _wanted(self) -> frozenset[str]:
-        return frozenset({"cls", "txt"}) | (_IMAGES if self.kind == "image" else frozenset())
+        return frozenset({"cls", "txt", "json"}) | (
+            _IMAGES if self.kind == "image" else frozenset()
+        )
 
     @cached_property
-    def _observed(self) -> Counter[str]:
-        """How many samples there are, and how many have a text, a label, a whole number as label."""
+    def _observed(self) -> tuple[Counter[str], Columns]:
+        """How many samples have a text, a label, a whole number as label; the columns of JSON."""
         found: Counter[str] = Counter()
+        columns = Columns()
         for _, location in self._locations:
-            for sample in self._samples(location, Counter(), unread=self._wanted - {"cls"}):
-                self._check(sample)
-                found["samples"] += 1
-                found["text"] += "txt" in sample.files
-                if (label := sample.files.get("cls")) is not None:
-                    found["label"] += 1
-                    found["whole"] += _WHOLE.match(_text(label).strip()) is not None
+            unread = self._wanted - {"cls", "json"}
+            kept = self._seen(self._samples(location, Counter(), unread=unread), found)
+            for group in groups_of(kept, self.batch_bytes()):
+                columns.look((_json(row["json"]), lambda: self.settings.path) for row in group)
         if not found["samples"]:
             wanted = sorted(_IMAGES) if self.kind == "image" else ["txt"]
             raise SourceError(
                 f"expected samples with a file {', '.join(wanted)} in {self.settings.path}, found none"
             )
-        return found
+        return found, columns
+
+    def _seen(self, found: Iterable[Sample], n: Counter[str]) -> Iterator[dict[str, Any]]:
+        """The JSON of samples that are counted on the way."""
+        for sample in found:
+            self._check(sample)
+            n["samples"] += 1
+            n["text"] += "txt" in sample.files
+            if (label := sample.files.get("cls")) is not None:
+                n["label"] += 1
+                n["whole"] += _WHOLE.match(_text(label).strip()) is not None
+            yield _own_json(sample)
 
     def _samples(
         self, location: Location, counts: Counter[str], unread: frozenset[str] = frozenset()
@@ -184,7 +217,7 @@ class ShardSource(Source):
         has_whole_labels = "label" in names and table.column("label").type == "int64"
         for sample in self._samples(location, counts):
             self._check(sample)
-            row: dict[str, Any] = {}
+            row = _own_json(sample)
             if self.kind == "image":
                 picture = self._picture(sample, counts)
                 if picture is None:
@@ -212,13 +245,21 @@ class ShardSource(Source):
 
 
 def _text(file: File) -> str:
-    try:
-        return file.content.decode()
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{file.place}: expected text in UTF-8, found the byte"
-            f" 0x{error.object[error.start]:02X} at its offset {error.start}; save it as UTF-8"
-        ) from error
+    return decoded(file.content, "it", lambda: file.place)
+
+
+def _own_json(sample: Sample) -> dict[str, Any]:
+    """The start of a row: the JSON of a sample in its bytes, checked; None: it has none."""
+    file = sample.files.get("json")
+    if file is None:
+        return {"json": None}
+    for _ in json_record(file.content, "it", lambda: file.place):
+        pass
+    return {"json": file.content}
+
+
+def _json(content: bytes | None) -> Record:
+    return () if content is None else json_record(content, "it", str)
 
 
 def _expanded(path: str) -> list[str]:

@@ -1,7 +1,6 @@
 """What the values of messages say: objects of JSON, lines of delimited text, texts or bytes."""
 
 import csv
-import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,18 +13,20 @@ from confluent_kafka import Message
 
 from tasks.errors import SourceError
 from tasks.schema import Column
-from tasks.sources.base import column
-from tasks.sources.formats._forms import Form, form_of, number_of, without_missing
-from tasks.sources.formats._inference import Inferred
-from tasks.sources.formats._json import RepeatedNameError, decoder, flattened
-from tasks.sources.formats._kinds import (
-    ALL_FORMS,
-    Chunk,
-    ChunkBuilder,
-    Evidence,
-    ValueKind,
-    converted,
+from tasks.sources._records import (
+    Columns,
+    Known,
+    Record,
+    batch_of,
+    chunk_of,
+    decoded,
+    json_record,
+    shown,
 )
+from tasks.sources.base import column
+from tasks.sources.formats._forms import Form, without_missing
+from tasks.sources.formats._inference import Inferred
+from tasks.sources.formats._kinds import ALL_FORMS, Chunk, ValueKind, converted
 
 DECLARABLE = ("string", *dict.fromkeys(str(form.data_type) for form in ALL_FORMS))
 """Types that a column may be declared to have."""
@@ -133,54 +134,43 @@ class Records(Values):
         super().__init__(place)
         self.is_fixed = declared is not None
         self._declared = declared
-        self._evidence = Evidence()
+        self._columns = Columns()
 
     @abstractmethod
-    def record(self, message: Message) -> Iterator[tuple[str, str | None, ValueKind]]:
+    def record(self, message: Message) -> Record:
         """Name, spelling and kind of each value of a message."""
 
     def look(self, messages: Sequence[Message]) -> None:
         """See `Values.look`."""
-        self._evidence.add(self._chunk(messages))
+        self._columns.look(self._records(messages))
 
     def columns(self) -> list[Column]:
         """See `Values.columns`."""
         if self._declared is not None:
             return [column(name, _data_type(said)) for name, said in self._declared.items()]
-        inferred = self._evidence.columns().items()
-        return [column(name, i.data_type, nullable=i.nullable) for name, i in inferred]
+        return self._columns.columns()
 
-    def known(self) -> Any:
-        """The form of each column."""
-        if self._declared is not None:
-            return None
-        inferred = self._evidence.columns().items()
-        return {name: [number_of(i.form, ALL_FORMS), i.nullable] for name, i in inferred}
+    def known(self) -> Known | None:
+        """The form of each column; None where they are declared."""
+        return None if self._declared is not None else self._columns.known()
 
     def batch(
         self, messages: Sequence[Message], known: Any, counts: Counter[str]
     ) -> pa.RecordBatch:
         """See `Values.batch`; values of columns that are not declared are counted."""
-        chunk = self._chunk(messages)
-        if self._declared is not None:
-            columns = {
-                name: self._form(chunk, name, said, messages)
-                for name, said in self._declared.items()
-            }
-            for name in set(chunk.batch.schema.names) - set(columns):
-                counts["undeclared_values"] += len(chunk.batch[name].drop_null())
-        else:
-            columns = {
-                name: Inferred(form_of(number, ALL_FORMS), nullable)
-                for name, (number, nullable) in known.items()
-            }
+        chunk = chunk_of(self._records(messages))
+        if self._declared is None:
+            return batch_of(chunk, known, is_spelled=self.is_spelled)
+        columns = {
+            name: self._form(chunk, name, said, messages) for name, said in self._declared.items()
+        }
+        for name in set(chunk.batch.schema.names) - set(columns):
+            counts["undeclared_values"] += len(chunk.batch[name].drop_null())
         return converted(chunk.batch, columns, is_spelled=self.is_spelled)
 
-    def _chunk(self, messages: Sequence[Message]) -> Chunk:
-        builder = ChunkBuilder()
+    def _records(self, messages: Sequence[Message]) -> Iterator[tuple[Record, Callable[[], str]]]:
         for message in messages:
-            builder.add(self.record(message), partial(self.place, message))
-        return builder.chunk()
+            yield self.record(message), partial(self.place, message)
 
     def _form(
         self, chunk: Chunk, name: str, declared: str, messages: Sequence[Message]
@@ -205,28 +195,13 @@ class Records(Values):
 
 
 class JsonRecords(Records):
-    """An object of JSON each; the names of objects in objects are joined by points."""
+    """An object of JSON each."""
 
     is_spelled = False
 
-    def __init__(self, place: Place, declared: Mapping[str, str] | None) -> None:
-        """See `Records`."""
-        super().__init__(place, declared)
-        self._decode = decoder().decode
-
-    def record(self, message: Message) -> Iterator[tuple[str, str | None, ValueKind]]:
+    def record(self, message: Message) -> Record:
         """See `Records.record`."""
-        place = partial(self.place, message)
-        text = decoded(message.value() or b"", "the value", place)
-        try:
-            found = self._decode(text)
-        except (json.JSONDecodeError, RepeatedNameError, RecursionError) as error:
-            raise SourceError(
-                f"{place()}: expected an object of JSON, found {_shown(text)}: {error}"
-            ) from error
-        if not isinstance(found, dict):
-            raise SourceError(f"{place()}: expected an object of JSON, found {_shown(text)}")
-        yield from flattened(found)
+        return json_record(message.value() or b"", "the value", partial(self.place, message))
 
 
 class CsvRecords(Records):
@@ -253,36 +228,21 @@ class CsvRecords(Records):
         self._names = names
         self._delimiter = delimiter
 
-    def record(self, message: Message) -> Iterator[tuple[str, str | None, ValueKind]]:
+    def record(self, message: Message) -> Record:
         """See `Records.record`."""
         place = partial(self.place, message)
         text = decoded(message.value() or b"", "the value", place)
         try:
             rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         except csv.Error as error:
-            raise SourceError(f"{place()}: {_shown(text)} is no line of values: {error}") from error
+            raise SourceError(f"{place()}: {shown(text)} is no line of values: {error}") from error
         if len(rows) != 1 or len(rows[0]) != len(self._names):
             raise SourceError(
                 f"{place()}: expected {len(self._names)} values ({', '.join(self._names)}), found"
-                f" {len(rows[0]) if rows else 0} in {_shown(text)}"
+                f" {len(rows[0]) if rows else 0} in {shown(text)}"
             )
         for name, value in zip(self._names, rows[0], strict=True):
             yield name, value, ValueKind.SPELLED
-
-
-def decoded(content: bytes, what: str, place: Callable[[], str]) -> str:
-    """Bytes of a message as text.
-
-    Raises:
-        SourceError: they are not UTF-8.
-    """
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{place()}: expected {what} to be text in UTF-8, found the byte"
-            f" 0x{content[error.start]:02X} at its offset {error.start}"
-        ) from error
 
 
 def _forms(declared: str) -> list[Form]:
@@ -300,7 +260,3 @@ def _first_misfit(texts: pa.Array, declared: str) -> int:
         if len(value) and not any(form.fits(value) for form in _forms(declared)):
             return i
     return int(pc.index(pc.is_valid(texts), value=True).as_py())
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")

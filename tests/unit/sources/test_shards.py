@@ -108,7 +108,7 @@ def test_labels_are_texts_where_one_is_no_whole_number(tmp_path):
 
 
 def test_texts_and_captions(tmp_path):
-    files = [("1.txt", "grün".encode()), ("1.cls", b"pos"), ("2.txt", b""), ("2.json", b"{}")]
+    files = [("1.txt", "grün".encode()), ("1.cls", b"pos"), ("2.txt", b""), ("2.md", b"{}")]
     (tmp_path / "a.tar").write_bytes(tar(files))
     opened = source(tmp_path, "text")
     assert rows(opened) == [{"text": "grün", "label": "pos"}, {"text": "", "label": None}]
@@ -231,3 +231,42 @@ def test_unreadable_images_can_be_left_out(tmp_path):
     opened = source(tmp_path, skip_unreadable=True)
     assert len(rows(opened)) == 2
     assert opened.counts()["unreadable_images"] == 1
+
+
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_values_of_json_are_columns_with_the_types_of_all(tmp_path, pack):
+    (tmp_path / "1.tar").write_bytes(
+        pack([("1.png", png()), ("1.json", b'{"who": {"age": 3}, "kind": "cat"}')])
+    )
+    (tmp_path / "2.tar").write_bytes(
+        pack(
+            [
+                ("2.png", png()),
+                ("2.json", b'{"kind": "dog", "who": {"age": 3.5}, "tags": ["a", 1.10]}'),
+                ("3.png", png()),
+            ]
+        )
+    )
+    opened = source(tmp_path, target="kind")
+    found = rows(opened)
+    assert [(r["kind"], r["who.age"], r["tags"]) for r in found] == [
+        ("cat", 3.0, None),
+        ("dog", 3.5, '["a", 1.10]'),
+        (None, None, None),
+    ]
+    assert [r["image"]["path"] for r in found] == ["1.png", "2.png", "3.png"]
+    assert opened.observes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"member '1\.json' at byte 1024: expected an object of JSON, found '{'"),
+        (b"[1]", "expected an object of JSON, found '.1.'"),
+        (b'{"width": 1}', r"values named \['width'\], which the samples have already"),
+    ],
+)
+def test_json_that_is_no_object_is_refused_with_its_place(tmp_path, content, message):
+    (tmp_path / "a.tar").write_bytes(tar([("1.png", png()), ("1.json", content)]))
+    with pytest.raises(SourceError, match=message):
+        rows(source(tmp_path, target=None))
