@@ -6,6 +6,7 @@
 | 20    | finite          | 0 or 1 | NaN and infinity become missing; always done                |
 | 30    | text            | 0      | brings texts into one form                                  |
 | 40    | replace         | 0      | puts values in place of others                              |
+| 50    | types           | 0 or 1 | gives columns types, declared or as their texts show        |
 | 60    | units           | 0      | brings measurements to one unit                             |
 | 70    | length          | 0      | leaves out rows whose texts are too short or too long       |
 | 90    | drop_duplicates | 1      | leaves out rows that repeat another                         |
