@@ -9,13 +9,14 @@ The added rows are copies of real ones or lie between them. So what is learned o
 alone, and the validation rows are neither copied nor used to make others.
 """
 
+import json
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field
 
 from tasks.params import Record
-from tasks.storage import write_json
+from tasks.storage import is_stored, read_json, write_json
 
 RECORD_FILE = "balance.json"
 
@@ -45,12 +46,13 @@ class BalanceRecord(Record):
     )
     classes: tuple[ClassRecord, ...] = Field(default=(), description="by first appearance")
 
-    def save(self, folder: Path) -> None:
-        """Write it beside the rows."""
-        write_json(folder / RECORD_FILE, self.model_dump(mode="json"))
+    def save(self, folder: Path, *, encrypt: bool = False) -> None:
+        """Write it beside the rows, encrypted if they are."""
+        write_json(folder / RECORD_FILE, self.model_dump(mode="json"), encrypt=encrypt)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
         """What stands beside the rows; None: all are real, and none is set aside."""
         path = folder / RECORD_FILE
-        return cls.model_validate_json(path.read_bytes()) if path.exists() else None
+        # As JSON and not as Python's values, which would not be taken for tuples.
+        return cls.model_validate_json(json.dumps(read_json(path))) if is_stored(path) else None

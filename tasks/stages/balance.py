@@ -61,8 +61,9 @@ def balance(split: Path, out: Path, params: DatasetParams) -> None:
         rows = {t.name: read_batches(train, t.name) for t in schema.tables}
         n_rows = write_dataset(draft, schema, rows | {table: work.batches()})[table]
         record = work.record()
-        record.save(draft)
-        write_json(draft / "report.json", work.report(n_rows, record))
+        record.save(draft, encrypt=schema.encrypted)
+        report = work.report(n_rows, record)
+        write_json(draft / "report.json", report, encrypt=schema.encrypted)
     logger.info("%s: %s rows after %s", table, f"{n_rows:,}", params.balance.method)
 
 

@@ -49,7 +49,8 @@ def clean(raw: Path, out: Path, params: DatasetParams, *, state: Path | None = N
                 f"expected rows in {main!r} after cleaning, found none of {before[main]:,}; left out"
                 f" by { ({name: n for name, n in dropped.items() if n}) }; relax `clean`"
             )
-        write_json(draft / "report.json", {"rows_before": before, "rows": after, "steps": steps})
+        report = {"rows_before": before, "rows": after, "steps": steps}
+        write_json(draft / "report.json", report, encrypt=cleaner.schema.encrypted)
     _log(steps)
     for name, n_rows in after.items():
         logger.info("%s: %s of %s rows kept", name, f"{n_rows:,}", f"{before[name]:,}")

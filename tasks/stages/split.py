@@ -62,7 +62,8 @@ def split(clean: Path, out: Path, params: DatasetParams) -> None:
         if division.folds is not None:
             write_folds(draft, division.folds, forward=division.method == "time")
             report["folds"] = np.bincount(division.folds).tolist()
-        write_json(draft / "report.json", report | _findings(clean, schema, division, tables))
+        report |= _findings(clean, schema, division, tables)
+        write_json(draft / "report.json", report, encrypt=schema.encrypted)
 
 
 def _findings(

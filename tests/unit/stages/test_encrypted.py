@@ -50,7 +50,8 @@ def run(source: Path, root: Path, tracker: Tracker, *, encrypt: bool) -> Layout:
     """All stages up to the evaluation."""
     params = dataset_params(
         source={"type": "files", "path": str(source), "encrypt": encrypt},
-        clean={"drop_columns": ["note"], "personal": {"mail": "keep"}},
+        clean={"drop_columns": ["note"], "missing": {"sex": "mode"}, "personal": {"mail": "keep"}},
+        balance={"method": "undersample"},
         train={"epochs": 2, "threads": 1, "device": "cpu"},
         evaluate={"metrics": ["shape_error"]},
     )
