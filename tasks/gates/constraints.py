@@ -18,7 +18,7 @@ from tasks.constraints.declared import (
     Unique,
 )
 from tasks.encoding.columns.base import COMMON_ROWS
-from tasks.gates.run import Check, Examination, examine, to_frame
+from tasks.gates.run import Check, Examination, examine, finite, to_frame
 from tasks.gates.suites import Expected
 from tasks.schema import TableSchema
 
@@ -56,6 +56,7 @@ def examine_constraints(
         One check a constraint; what Great Expectations found of each part is in its Data Docs.
     """
     constraints = constraints_of(table)
+    rows = finite(rows)
     masks = [_broken(c, rows, trained) for c in constraints]
     frame = to_frame(_without_zones(rows))
     expected: list[Expected] = []

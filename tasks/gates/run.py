@@ -1,10 +1,13 @@
 """Hold tables against suites with Great Expectations, and keep its Data Docs.
 
-This and custom.py, which tells it of our own expectations, are all that import the library. An
-examination leaves nothing behind; its results then go
+This, custom.py, which tells it of our own expectations, and without_spark.py are all that import the
+library. An examination leaves nothing behind; its results then go
 into one set of Data Docs, outside of git, one writer at a time.
 """
 
+import tasks.gates.without_spark  # before the library
+
+# isort: split
 import datetime as dt
 import logging
 import shutil
@@ -17,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
 from great_expectations.data_context.types.base import (
     DataContextConfig,
@@ -70,13 +74,26 @@ class Examination:
 def to_frame(table: pa.Table, placeholders: Sequence[str] = ()) -> pd.DataFrame:
     """A table as the library takes it: dates as moments, decimals as doubles.
 
+    Numbers that are none (NaN, infinity) are missing values, as cleaning makes them of raw data.
+
     Args:
         table: the columns whose values are needed.
         placeholders: the names of all columns, in order; those that `table` lacks get no values.
     """
+    table = finite(table)
     columns = {name: _to_series(table[name]) for name in table.column_names}
     nothing = pd.Series(False, index=range(table.num_rows))
     return pd.DataFrame({name: columns.get(name, nothing) for name in placeholders or columns})
+
+
+def finite(table: pa.Table) -> pa.Table:
+    """The table with missing values in place of NaN and infinity."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            is_known = pc.is_finite(table[i])
+            values = pc.if_else(is_known, table[i], pa.scalar(None, field.type))
+            table = table.set_column(i, field.with_nullable(True), values)
+    return table
 
 
 def examine(

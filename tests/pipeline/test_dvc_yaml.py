@@ -94,15 +94,16 @@ def test_every_section_of_a_dataset_is_followed_by_a_stage() -> None:
 
 
 def _entry_points(stage: pipeline.Stage) -> set[str]:
-    """The stage's own file, and what it finds by name: files of the registry, and all metrics."""
+    """The stage's own file, and what it finds by name: files of the registry, and whole folders."""
     verb = stage.name.split("_")[0]
-    by_name = ("tasks/sources/", "tasks/generators/", "tasks/encoding/")
+    by_name = ("tasks/generators/", "tasks/encoding/")
     found = {f"tasks/stages/{verb}.py"} | {
         dep for dep in stage.deps if dep.startswith(by_name) and dep.endswith(".py")
     }
-    if "tasks/evaluation" in stage.deps:
-        metrics = (ROOT / "tasks" / "evaluation").rglob("*.py")
-        found |= {path.relative_to(ROOT).as_posix() for path in metrics}
+    for folder in ("cleaning", "engines", "evaluation", "sources"):
+        if f"tasks/{folder}" in stage.deps:
+            files = (ROOT / "tasks" / folder).rglob("*.py")
+            found |= {path.relative_to(ROOT).as_posix() for path in files}
     return found
 
 
