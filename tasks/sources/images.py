@@ -1,6 +1,5 @@
 """Images in a folder, labelled by their sub-folders or by a file of metadata, or not at all."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from tasks.errors import SourceError
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tasks.sources._image_folders import METADATA_FILES, ImageFolder, image_folder
 from tasks.sources._pictures import (
     FORMATS,
     MAX_FILE_BYTES,
@@ -30,9 +30,6 @@ TABLE = "images"
 PART_FILES = 512
 """Images of a part."""
 
-METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""What a file of metadata is called, as the `datasets` library has it."""
-
 FILE_NAME = "file_name"
 """The column of a file of metadata that names the image."""
 
@@ -42,7 +39,7 @@ class ImageSettings(SourceSettings):
 
     path: str = Field(
         min_length=1,
-        description="folder with one sub-folder of images per label; or of images with"
+        description="folder, or URL of one in object storage, with one sub-folder of images per label; or of images with"
         f" {', '.join(METADATA_FILES)} beside them, whose column `file_name` names the images and"
         " whose other columns come along; or of images alone, where `target` is null",
     )
@@ -50,6 +47,9 @@ class ImageSettings(SourceSettings):
     skip_unreadable: bool = Field(
         default=False,
         description="leave out and count files that cannot be read, instead of failing",
+    )
+    connection: str | None = Field(
+        default=None, description="name of the variable with the credentials for a URL"
     )
 
 
@@ -71,14 +71,16 @@ class ImageSource(Source):
 
     def parts(self, table: TableSchema) -> Sequence[Part]:
         """Groups of files, by their names: label first."""
-        names = self._names if self._metadata is None else self._named_by(self._metadata)
+        folder = self._folder
+        names = folder.names if self._metadata is None else self._named_by(self._metadata)
         if not names:
             kind = "sub-folders of " if "label" in table.column_names else ""
             raise SourceError(
-                f"expected images ({', '.join(FORMATS)}) in {kind}{self._folder}, found none"
+                f"expected images ({', '.join(FORMATS)}) in {kind}{folder.shown}, found none"
             )
         return [
-            Part({"files": names[i : i + PART_FILES]}) for i in range(0, len(names), PART_FILES)
+            Part({"files": [folder.place(name) for name in names[i : i + PART_FILES]]})
+            for i in range(0, len(names), PART_FILES)
         ]
 
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
@@ -91,17 +93,17 @@ class ImageSource(Source):
         """Files that were left out, and files that are of another format than their name says."""
         found = self._left_out.total()
         counts = {
-            "other_files": self._listing[1],
+            "other_files": self._folder.n_others,
             "unreadable_images": found["unreadable"],
             "misnamed_images": found["misnamed"],
         }
         if self._metadata is not None:
-            counts["images_without_metadata"] = len(self._names) - len(self._metadata.places)
+            counts["images_without_metadata"] = len(self._folder.names) - len(self._metadata.places)
         return counts
 
-    @property
-    def _folder(self) -> Path:
-        return self.project / str(self.settings.path)
+    @cached_property
+    def _folder(self) -> ImageFolder:
+        return image_folder(self.settings.path, self.project, self.settings.connection)
 
     @cached_property
     def _left_out(self) -> PartCounts:
@@ -109,16 +111,18 @@ class ImageSource(Source):
 
     def _rows(self, part: Part, *, has_label: bool) -> Iterator[dict[str, Any]]:
         counts = self._left_out.of(part)
-        for name in part.place["files"]:
-            try:
-                picture = self._read(name, counts)
-            except Unreadable as error:
-                if not self.settings.skip_unreadable:
-                    raise SourceError(
-                        f"{self._folder / name} {error}; remove it, or set `skip_unreadable: true`"
-                    ) from error
-                counts["unreadable"] += 1
-                continue
+        for place in part.place["files"]:
+            with self._folder.reading(place) as (name, path):
+                try:
+                    picture = self._read(path, counts)
+                except Unreadable as error:
+                    if not self.settings.skip_unreadable:
+                        raise SourceError(
+                            f"{self._folder.shown}/{name} {error}; remove it, or set"
+                            " `skip_unreadable: true`"
+                        ) from error
+                    counts["unreadable"] += 1
+                    continue
             row = picture.row(name)
             if has_label:
                 row["label"] = name.partition("/")[0]
@@ -126,8 +130,7 @@ class ImageSource(Source):
                 row |= self._metadata.row(name)
             yield row
 
-    def _read(self, name: str, counts: Counter[str]) -> Picture:
-        path = self._folder / name
+    def _read(self, path: Path, counts: Counter[str]) -> Picture:
         try:
             if (size := path.stat().st_size) > MAX_FILE_BYTES:
                 raise Unreadable(f"has {size} bytes, more than {MAX_FILE_BYTES}")
@@ -139,57 +142,33 @@ class ImageSource(Source):
         return picture
 
     @property
-    def _names(self) -> list[str]:
-        """The images below the folder, sorted part by part of their paths."""
-        return self._listing[0]
-
-    @cached_property
-    def _listing(self) -> tuple[list[str], int]:
-        """The images, and how many files and hidden folders are none."""
-        if not self._folder.is_dir():
-            raise SourceError(f"expected a folder of images at {self._folder}, found none")
-        names: list[str] = []
-        n_others = 0
-        for folder, folders, files in os.walk(self._folder):
-            hidden = [name for name in folders if name.startswith(".")]
-            n_others += len(hidden)
-            folders[:] = sorted(set(folders) - set(hidden))
-            place = Path(folder).relative_to(self._folder)
-            for name in files:
-                if Path(name).suffix.lower() in FORMATS and not name.startswith("."):
-                    names.append((place / name).as_posix())
-                elif not (place == Path() and name in METADATA_FILES):
-                    n_others += 1
-        return sorted(names, key=lambda name: name.split("/")), n_others
-
-    @property
     def _has_loose_images(self) -> bool:
         """Whether images lie in the folder itself, where no label is."""
-        loose = next((name for name in self._names if "/" not in name), None)
+        loose = next((name for name in self._folder.names if "/" not in name), None)
         if loose is not None and self.target is not None:
             raise SourceError(
-                f"{self._folder / loose} is in no folder of a label; expected"
-                f" {self._folder / '<label>' / loose}, or `target: null` for images without labels"
+                f"{self._folder.shown}/{loose} is in no folder of a label; expected"
+                f" {self._folder.shown}/<label>/{loose}, or `target: null` for images without labels"
             )
         return loose is not None
 
     @cached_property
     def _metadata(self) -> "_Metadata | None":
-        found = [name for name in METADATA_FILES if (self._folder / name).is_file()]
+        found = self._folder.metadata
         if len(found) > 1:
-            raise SourceError(f"expected one file of metadata in {self._folder}, found {found}")
-        return _Metadata(self._folder / found[0], self.target) if found else None
+            raise SourceError(f"expected one file of metadata, found {', '.join(found)}")
+        return _Metadata(found[0], self) if found else None
 
     def _named_by(self, metadata: "_Metadata") -> list[str]:
         """The images that the metadata tells of, all of which must be there."""
-        there = set(self._names)
+        there = set(self._folder.names)
         for name, i in metadata.places.items():
             if name not in there:
                 raise SourceError(
-                    f"{metadata.path}, row {i + 1}: expected the image {self._folder / name},"
+                    f"{metadata.path}, row {i + 1}: expected the image {name!r} in {self._folder.shown},"
                     f" found none; correct {FILE_NAME!r} or drop the row"
                 )
-        return [name for name in self._names if name in metadata.places]
+        return [name for name in self._folder.names if name in metadata.places]
 
 
 class _Metadata:
@@ -201,9 +180,17 @@ class _Metadata:
         places: number of the row, from 0, by the name of the image.
     """
 
-    def __init__(self, path: Path, target: str | None) -> None:
-        settings = {"path": str(path.absolute())}
-        with FileSource(settings, kind="image", target=target, project=path.parent) as source:
+    def __init__(self, path: str, images: Source) -> None:
+        """Read it.
+
+        Args:
+            path: a path or a URL.
+            images: the source whose images it is about.
+        """
+        settings = {"path": path, "connection": images.settings.connection}
+        with FileSource(
+            settings, kind="image", target=images.target, project=images.project
+        ) as source:
             schema = source.schema()
             name = schema.main.name
             form = arrow_schema(schema.main)
@@ -233,8 +220,8 @@ class _Metadata:
             path = PurePosixPath(given or "")
             if not given or path.is_absolute() or ".." in path.parts:
                 raise SourceError(
-                    f"{self.path}, row {i + 1}: expected the name of an image inside"
-                    f" {self.path.parent}, found {given!r}"
+                    f"{self.path}, row {i + 1}: expected the name of an image in the folder,"
+                    f" found {given!r}"
                 )
             if path.as_posix() in places:
                 raise SourceError(

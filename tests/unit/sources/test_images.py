@@ -1,9 +1,12 @@
 """Folders of images: what is kept, what is left behind, what is refused."""
 
 import io
+import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -12,6 +15,12 @@ from tasks.errors import ParamsError, SourceError
 from tasks.sources import _pictures, images
 from tasks.sources.images import ImageSource
 from tests.datasets import png
+
+
+METADATA = [
+    {"file_name": "b.png", "kind": "cat", "age": 3},
+    {"file_name": "a/c.png", "kind": "dog", "age": 4},
+]
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
@@ -219,10 +228,17 @@ def test_a_flat_folder_has_no_labels(tmp_path):
     assert [r["image"]["path"] for r in rows(opened)] == ["1.png", "2.png", "more/1.png"]
 
 
-def test_metadata_gives_labels_and_columns(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", "file_name,kind,age\nb.png,cat,3\na/c.png,dog,4\n"),
+        ("metadata.jsonl", "\n".join(map(json.dumps, METADATA))),
+    ],
+)
+def test_metadata_gives_labels_and_columns(tmp_path, name, content):
     for image in ("b.png", "a/c.png", "unlisted.png"):
         put(tmp_path, image, png())
-    put(tmp_path, "metadata.csv", b"file_name,kind,age\nb.png,cat,3\na/c.png,dog,4\n")
+    put(tmp_path, name, content.encode())
     opened = ImageSource({"path": "pictures"}, kind="image", target="kind", project=tmp_path)
     schema = opened.schema()
     assert schema.main.column_names == ["image", "kind", "age", "width", "height", "mode"]
@@ -244,8 +260,8 @@ def test_metadata_gives_labels_and_columns(tmp_path):
     [
         ("file_name,k\nb.png,x\ngone.png,y\n", r"metadata\.csv, row 2: expected the image"),
         ("file_name,k\nb.png,x\nb.png,y\n", "row 2: 'b.png' is named twice, first in row 1"),
-        ("file_name,k\n../b.png,x\n", "row 1: expected the name of an image inside"),
-        ("file_name,k\n/etc/b.png,x\n", "row 1: expected the name of an image inside"),
+        ("file_name,k\n../b.png,x\n", "row 1: expected the name of an image in the folder"),
+        ("file_name,k\n/etc/b.png,x\n", "row 1: expected the name of an image in the folder"),
         ("name,k\nb.png,x\n", "expected a column 'file_name'"),
         ("file_name,k,width\nb.png,x,3\n", r"the columns \['width'\] are the images' own"),
     ],
@@ -264,3 +280,32 @@ def test_meanings_are_taken_and_checked(tmp_path):
     assert given.main.column("label").meaning == "identifier"
     with pytest.raises(ParamsError, match="unknown columns"):
         source(tmp_path, meanings={"gone": "text"}).schema()
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[fsspec.AbstractFileSystem]:
+    """An empty object storage."""
+    monkeypatch.setenv("PROOFMINT_HOME", str(tmp_path / "home"))
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/pictures", recursive=True)
+
+
+def test_a_folder_may_be_in_object_storage(remote, tmp_path):
+    for name in ("b/1.png", "a/2.png"):
+        remote.pipe_file(f"/pictures/{name}", png())
+    remote.pipe_file("/pictures/a/notes.txt", b"x")
+    opened = source(tmp_path, path="memory://pictures")
+    assert [(r["image"]["path"], r["label"]) for r in rows(opened)] == [
+        ("a/2.png", "a"),
+        ("b/1.png", "b"),
+    ]
+    assert opened.counts()["other_files"] == 1
+    remote.pipe_file("/pictures/b/1.png", b"x")
+    with pytest.raises(SourceError, match=r"memory://pictures/b/1\.png is not an image"):
+        rows(source(tmp_path, path="memory://pictures"))
+    remote.pipe_file("/pictures/b/1.png", png())
+    remote.pipe_file("/pictures/metadata.csv", b"file_name,kind\nb/1.png,cat\n")
+    given = {"path": "memory://pictures/"}
+    listed = ImageSource(given, kind="image", target="kind", project=tmp_path)
+    assert [(r["image"]["path"], r["kind"]) for r in rows(listed)] == [("b/1.png", "cat")]
