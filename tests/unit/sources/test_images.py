@@ -16,7 +16,6 @@ from tasks.sources import _pictures, images
 from tasks.sources.images import ImageSource
 from tests.datasets import png
 
-
 METADATA = [
     {"file_name": "b.png", "kind": "cat", "age": 3},
     {"file_name": "a/c.png", "kind": "dog", "age": 4},
