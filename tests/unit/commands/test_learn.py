@@ -1,6 +1,7 @@
 """`proofmint learn`: what it writes, what it leaves alone, and what it says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tasks.errors import DataError, ParamsError
 from tasks.gates.run import examine, to_frame
 from tasks.gates.suites import load_suite
 from tasks.schema import DatasetSchema, arrow_schema
-from tasks.storage import write_dataset
+from tasks.storage import write_dataset, write_table
 from tests.visits import VISITS, visits
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +78,19 @@ def test_two_steps_from_raw_data_to_three_suites(root, capsys):
     release = load_suite(suite(root, "release"))
     (wanted,) = [e for e in release.expectations if "contain_set" in e.type]
     assert "shape_error" in wanted.kwargs["value_set"]
+
+
+def test_numbers_that_are_none_are_learned_as_missing_values(root):
+    suites = []
+    for wrong in ([None] * 3, [np.nan, np.inf, -np.inf]):
+        rows = rows_of(200)
+        heights = pa.array([*wrong, *rows["height_cm"].to_pylist()[3:]], pa.float64())
+        rows = rows.set_column(rows.column_names.index("height_cm"), "height_cm", heights)
+        shutil.rmtree(root / "data" / "visits" / "raw" / "visits")
+        write_table(root / "data" / "visits" / "raw", TABLE, rows.to_batches())
+        learn(root, "visits", force=True)
+        suites.append(suite(root, "raw").read_bytes())
+    assert suites[0] == suites[1]
 
 
 def test_what_is_written_is_what_great_expectations_reads(root):

@@ -59,6 +59,12 @@ def test_rows_that_break_one_are_counted_and_shown(name: str, values: Any, expec
     assert failed[expected].count("row ") == min(len(values), 3)
 
 
+def test_numbers_that_are_none_are_missing_values_that_break_nothing() -> None:
+    """Raw data has them as its source does; cleaning makes them missing."""
+    rows = _with("cost", float("nan"), float("inf"))
+    assert _failed(_with("total", float("inf"), rows=rows)) == {}
+
+
 def test_missing_and_repeated_values() -> None:
     rows = _with("customer", 1, 1, rows=_with("ordered", *[dt.date(2020, 1, 1)] * 2))
     failed = _failed(_with("quantity", None, rows=rows))

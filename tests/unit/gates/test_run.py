@@ -219,6 +219,15 @@ def test_docs_that_a_killed_run_spoiled_are_begun_anew(tmp_path):
     assert "b_raw" in (tmp_path / "site" / "index.html").read_text()
 
 
+def test_numbers_that_are_none_are_missing_values():
+    table = pa.table({"x": [1.0, float("nan"), float("inf"), -float("inf"), None], "i": [1] * 5})
+    frame = to_frame(table)
+    assert frame["x"].isna().tolist() == [False, True, True, True, True]
+    kwargs = {"column": "x", "min_value": 0, "max_value": 1}
+    assert check("column_values_to_be_between", frame=frame, **kwargs).passed
+    assert check("column_values_to_not_be_null", frame=frame, column="x").observed.startswith("4")
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
