@@ -1,3 +1,4 @@
+import base64
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.errors import WorkspaceError
 from tasks.generators.base import DataGenerator
 from tasks.training import checkpoint as module
 from tasks.training.checkpoint import CHECKPOINT_FILE, Checkpoint, code_digests, fingerprint
@@ -125,3 +127,23 @@ def test_code_digests_cover_what_the_generator_imports() -> None:
         "tasks.training.state",
     } <= digests.keys()
     assert not any(name.startswith(("torch", "numpy")) for name in digests)
+
+
+def test_a_checkpoint_of_encrypted_rows_is_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+    Checkpoint(tmp_path).save(TENSORS, {"word": "marker"}, encrypt=True)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "checkpoint.safetensors.enc"
+    assert b"marker" not in path.read_bytes()
+    loaded = Checkpoint(tmp_path).load()
+    assert loaded is not None
+    assert loaded[1] == {"word": "marker"}
+    assert all(torch.equal(loaded[0][name], TENSORS[name]) for name in TENSORS)
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(32)).decode())
+    with pytest.raises(WorkspaceError, match="another key"):
+        Checkpoint(tmp_path).load()
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+    path.write_bytes(path.read_bytes()[:-1])
+    assert Checkpoint(tmp_path).load() is None

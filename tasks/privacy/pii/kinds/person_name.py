@@ -35,7 +35,7 @@ _NOT_PEOPLE = (
 _WORD = r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff\u0e00-\u0e7f'’`])*\.?"
 _SHAPE = re.compile(rf"{_WORD}(?:(?:,? +|-){_WORD}){{0,5}},?")
 _COMPANY = re.compile(
-    r"\b(inc|llc|ltd|plc|gmbh|ag|kg|ohg|group|and sons|corp|co|company|limited|sarl|sa|srl|spa|nv|bv"
+    r"\b(inc|llc|ltd|plc|gmbh|ag|kg|ohg|group|and sons|corp|co|company|limited|sarl|sa|ltda|srl|spa|nv|bv"
     r"|ab|oy|the|of|and|und|et|for|in|foundation|university|street|road)\b"
 )
 _TITLES = frozenset(
@@ -120,8 +120,10 @@ class PersonName(Recogniser):
             return Match(0)
         whole = sum(self._is_known(v, least=0.5) for v in shaped)
         # Words such as months, cities and colours are names, too.
-        is_sure = sample.n_distinct >= 20 and whole >= 0.85 * len(sample.values)
-        if not hinted and not is_sure and all(" " not in v for v in shaped):
+        is_sure = whole >= 0.85 * len(sample.values)
+        is_long = sample.n_distinct >= 20
+        is_single = all(" " not in v for v in shaped)
+        if not hinted and not (is_sure and is_long if is_single else is_sure or is_long):
             return Match(0)
         return Match(whole)
 

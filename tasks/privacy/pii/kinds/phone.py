@@ -50,7 +50,7 @@ _PARSED = 500
 _FORM = re.compile(
     r"(?:\+|00)?[ ]?(?:\(\+?\d{1,4}\)|\d)(?:[ ./-]{0,3}\(?\d\)?){5,16}(?:[ ]?(?:x|ext\.?)[ ]?\d{1,6})?"
 )
-_SPELLED = re.compile(r"\+|^0|^\(|\(0\)|\)[ -]?\d")
+_SPELLED = re.compile(r"\+|^0\d*[ ./()-]|^\(|\)[ -]?\d")
 """What people write in telephone numbers and hardly in other ones."""
 
 _OTHER = re.compile(
