@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from tasks.errors import ParamsError, ProofmintError, WorkspaceError
+from tasks.errors import DataError, ParamsError, ProofmintError, SourceError, WorkspaceError
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.workspace import Gate, Layout, project_of, state_of
 
@@ -83,9 +83,20 @@ def _tell_runner(kind: str, message: str, retryable: bool) -> None:
 
 
 def _ingest(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
+    from tasks.profiling.snapshots import hint_of_source, report_drift
     from tasks.stages.ingest import ingest
 
-    ingest(at.raw, params, project=project_of(at.root))
+    project = project_of(at.root)
+    state = state_of(project)
+    try:
+        ingest(at.raw, params, project=project)
+    except (ParamsError, SourceError) as error:
+        if error.retryable or not (
+            more := hint_of_source(str(error), params, project, at.dataset, state)
+        ):
+            raise
+        raise type(error)(f"{error}{more}") from error
+    report_drift(at.raw, at.dataset, state)
 
 
 def _validate(params: DatasetParams, at: Layout, options: argparse.Namespace) -> None:
@@ -473,7 +484,14 @@ def _stage_runner(
         root = Path.cwd()
         _read_local_environment(state_of(project_of(root)))
         params = load_dataset(root / PARAMS_FILE, options.dataset)
-        stage(params, Layout(root, options.dataset), options)
+        try:
+            stage(params, Layout(root, options.dataset), options)
+        except (ParamsError, DataError) as error:
+            from tasks.profiling.snapshots import hint
+
+            if more := hint(str(error), options.dataset, state_of(project_of(root))):
+                raise type(error)(f"{error}{more}") from error
+            raise
         return 0
 
     return run

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
-from tasks.profiling.likeness import Likeness, name_likeness
+from tasks.profiling.likeness import Kept, Likeness, is_fine, name_likeness
 from tasks.profiling.meanings import Kind, findings
 from tasks.profiling.profile import ColumnProfile, DatasetProfile, TableProfile
 
@@ -102,13 +102,13 @@ def _compare_tables(
     before: TableProfile, after: TableProfile, tables: dict[str, str]
 ) -> list[Change]:
     known = {c.name: c for c in before.columns}
-    expected = _expected(before, after)
-    same = {c.name: Likeness(known[c.name], c, expected) for c in after.columns if c.name in known}
-    swapped = _swapped(list(same.values()), expected)
+    kept = _kept(before, after)
+    same = {c.name: Likeness(known[c.name], c, kept) for c in after.columns if c.name in known}
+    swapped = _swapped(list(same.values()), kept)
     present = {c.name for c in after.columns}
     gone = [c for c in before.columns if c.name not in present]
     new = [c for c in after.columns if c.name not in known]
-    renamed = _renamed(gone, new, expected)
+    renamed = _renamed(gone, new, kept)
     taken = {alike.before.name for alike in renamed.values()}
     changes = []
     for column in after.columns:
@@ -140,35 +140,35 @@ def _compare_tables(
     return changes + _compare_keys(before, after, columns, tables)
 
 
-def _expected(before: TableProfile, after: TableProfile) -> float:
-    """The share of their values that columns of one name have kept; 1 where no column can tell.
+def _kept(before: TableProfile, after: TableProfile) -> Kept:
+    """The share of their values that columns of one name have kept.
 
-    Columns of many values tell how many rows are still there; those of few keep theirs anyway.
+    Where no column tells rows apart, nobody knows whether they are the same rows: then none may be.
     """
     known = {c.name: c for c in before.columns}
-    found = [
-        Likeness(known[c.name], c).same_values
-        for c in after.columns
-        if c.name in known and min(c.n_distinct, known[c.name].n_distinct) > 32
-    ]
-    # Of columns that were touched nothing may be left: they say nothing about the rows.
-    found = [share for share in found if share > 0.05] or found
-    return float(np.median(found)) if found else 1.0
+    shares: dict[bool, list[float]] = {True: [], False: []}
+    for column in after.columns:
+        if column.name in known and column.n_distinct:
+            alike = Likeness(known[column.name], column)
+            shares[is_fine(known[column.name])].append(alike.same_values)
+    # The median: a few columns that were touched say nothing about the rows.
+    fine, coarse = shares[True] or [0.0], shares[False] or [1.0]
+    return Kept(float(np.median(fine)), float(np.median(coarse)))
 
 
 def _renamed(
-    gone: Sequence[ColumnProfile], new: Sequence[ColumnProfile], expected: float
+    gone: Sequence[ColumnProfile], new: Sequence[ColumnProfile], kept: Kept
 ) -> dict[str, Likeness]:
     """By present name, columns that had another name."""
-    alike = [[Likeness(one, other, expected) for other in new] for one in gone]
+    alike = [[Likeness(one, other, kept) for other in new] for one in gone]
     scores = np.array([[a.confidence for a in row] for row in alike])
     return {new[j].name: alike[i][j] for i, j in _assigned(scores, CONFIDENT)}
 
 
-def _swapped(same: Sequence[Likeness], expected: float) -> dict[str, Likeness]:
+def _swapped(same: Sequence[Likeness], kept: Kept) -> dict[str, Likeness]:
     """By name, columns that hold what another one held, which holds what a third one held, and so on."""
     touched = [alike for alike in same if alike.content < _TOUCHED]
-    alike = [[Likeness(a.before, b.after, expected) for b in touched] for a in touched]
+    alike = [[Likeness(a.before, b.after, kept) for b in touched] for a in touched]
     scores = np.array([[a.content for a in row] for row in alike])
     found = {i: j for i, j in _assigned(scores, 0.8) if i != j}
     circles = {i: j for i, j in found.items() if i in found.values() and j in found}

@@ -4,6 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,33 @@ from tasks.profiling.profile import ColumnProfile
 
 _CODED = 0.8
 """Share of the rows that the commonest values must cover for their shares to tell of a column."""
+
+_REPEATS = 5
+"""Rows of a value on average from which a column is coded: the values of few rows differ by chance."""
+
+_FINE = 0.1
+"""Different values a row from which a column tells rows apart."""
+
+_FEW_STAY = 0.4
+"""Share of kept values below which values tell nothing, and the distribution must."""
+
+
+_SHAPE_ALONE = 0.55
+"""What the same distribution says of two columns whose values differ, though other columns kept theirs."""
+
+
+class Kept(NamedTuple):
+    """The share of their different values that columns keep which nobody has touched.
+
+    Rows that come and go make it small for columns that tell rows apart (`fine`), and leave it
+    large for others (`coarse`).
+    """
+
+    fine: float = 1.0
+    coarse: float = 1.0
+
+
+_ALL = Kept()
 
 
 @dataclass(frozen=True)
@@ -20,13 +48,12 @@ class Likeness:
     Attributes:
         before: its profile.
         after: its profile.
-        expected: share of the different values that columns keep which nobody has touched; rows
-            that come and go make it small.
+        kept: what other columns tell of how many rows are still there.
     """
 
     before: ColumnProfile
     after: ColumnProfile
-    expected: float = 1.0
+    kept: Kept = _ALL
 
     @cached_property
     def content(self) -> float:
@@ -36,10 +63,12 @@ class Likeness:
             # Another type altogether: only the very same values can tell.
             return values if values > 0.5 else 0.0
         shape = self.same_shape
-        if self.expected < 0.2 and not self.is_coded:
-            return 0.9 * shape
-        kept = min(1.0, values / max(self.expected, 0.2))
-        return 0.8 * kept + 0.2 * shape
+        if self.expected < _FEW_STAY and not self.is_coded:
+            return max(0.9 * shape, values)
+        kept = 0.8 * min(1.0, values / max(self.expected, _FEW_STAY)) + 0.2 * shape
+        # Columns may keep values for reasons of their own: a like distribution with a like name
+        # is enough, without one it is not.
+        return max(kept, _SHAPE_ALONE * shape if shape > 0.9 else 0.0)
 
     @cached_property
     def name(self) -> float:
@@ -60,8 +89,18 @@ class Likeness:
 
     @cached_property
     def is_coded(self) -> bool:
-        """Whether few values make up both columns."""
-        return all(sum(s for _, s in c.top) >= _CODED for c in (self.before, self.after))
+        """Whether few values, each of them often, make up both columns."""
+        return all(is_coded(column) for column in (self.before, self.after))
+
+    @property
+    def expected(self) -> float:
+        """The share of its values that the column should have kept."""
+        return self.kept.fine if is_fine(self.before) else self.kept.coarse
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it has kept enough of its values."""
+        return self.expected >= _FEW_STAY and self.same_values >= 0.5 * self.expected
 
     @cached_property
     def same_values(self) -> float:
@@ -91,6 +130,18 @@ class Likeness:
             ratio = lengths.min(axis=0).sum() / max(1.0, lengths.max(axis=0).sum())
             return float(0.5 * common / most + 0.5 * ratio)
         return 0.0
+
+
+def is_coded(column: ColumnProfile) -> bool:
+    """Whether few values, each of them often, make up a column."""
+    n_present = column.n_rows - column.n_missing
+    repeats = column.n_distinct * _REPEATS <= n_present
+    return repeats and sum(share for _, share in column.top) >= _CODED
+
+
+def is_fine(column: ColumnProfile) -> bool:
+    """Whether a column has so many values that they tell rows apart."""
+    return column.n_distinct > _FINE * (column.n_rows - column.n_missing)
 
 
 def name_likeness(one: str, other: str) -> float:

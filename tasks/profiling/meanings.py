@@ -51,8 +51,8 @@ KNOWN_FACTORS = {
 _CLOSE = 0.02
 """Relative error up to which quantiles are in one proportion."""
 
-_KEPT = 0.5
-"""A column that keeps so much of its values or of its distribution was not touched."""
+_MANY = 100
+"""Rows from which it means something that none of the values is there any more."""
 
 _MISSING = 0.1
 """Growth of the share of missing values that is told."""
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
 def findings(alike: Likeness) -> Iterator[Finding]:
     """What has changed in a column that is the same one before and after."""
     before, after = alike.before, alike.after
-    if before.type != after.type:
+    if before.type.removeprefix("large_") != after.type.removeprefix("large_"):
         yield Finding("retyped", f"was {before.type} and is {after.type}")
     if before.meaning != after.meaning:
         yield Finding("meaning", f"was {before.meaning} and is {after.meaning}")
@@ -86,24 +86,25 @@ def _unit(alike: Likeness) -> Finding | None:
     """Another scale, offset or time zone: all quantiles moved by one rule."""
     # The ends are single values, which come and go.
     one, other = (np.array(c.quantiles)[1:-1] for c in (alike.before, alike.after))
-    untouched = alike.expected >= 0.2 and alike.same_values >= _KEPT * alike.expected
-    if untouched or len(np.unique(one)) < 3 or len(np.unique(other)) < 3:
+    if alike.is_untouched or not len(one) or not len(other):
         return None
     if alike.before.meaning == alike.after.meaning == "datetime":
         return _shift(one, other)
-    return _offset(one, other) or _factor(one, other)
+    return _offset(one, other) or _factor(alike.before.quantiles, alike.after.quantiles)
 
 
 def _offset(one: np.ndarray, other: np.ndarray) -> Finding | None:
     """Degrees, whose zero moves with the unit."""
     width = float(np.ptp(one))
+    if len(np.unique(one)) < 3:
+        return None
     slope, offset = np.polyfit(one, other, 1)
     fits = np.abs(other - (slope * one + offset)).max() <= _CLOSE * abs(slope) * width
     for a, b, words in ((1.8, 32.0, "°C to °F"), (1 / 1.8, -32 / 1.8, "°F to °C")):
         if fits and abs(slope / a - 1) < _CLOSE and abs(offset - b) < _CLOSE * abs(b) + 0.05 * a:
             return Finding("unit", f"changed its unit: {words}")
     for kelvin in (273.15, -273.15):
-        if fits and abs(slope - 1) < _CLOSE and abs(offset - kelvin) < 0.05 * width:
+        if fits and abs(slope - 1) < _CLOSE and abs(offset / kelvin - 1) < _CLOSE:
             return Finding("unit", f"changed its unit: all of it moved by {kelvin} (kelvin)")
     return None
 
@@ -118,13 +119,9 @@ def _shift(one: np.ndarray, other: np.ndarray) -> Finding | None:
     return None
 
 
-def _factor(one: np.ndarray, other: np.ndarray) -> Finding | None:
-    used = (one != 0) & (other != 0)
-    if np.count_nonzero(used) < 5 or ((one == 0) != (other == 0)).sum() > 2:
-        return None
-    ratios = other[used] / one[used]
-    factor = float(np.median(ratios))
-    if factor <= 0 or np.quantile(np.abs(ratios / factor - 1), 0.8) > _CLOSE:
+def _factor(before: tuple[float, ...], after: tuple[float, ...]) -> Finding | None:
+    factor = _common_factor(np.array(before), np.array(after))
+    if factor is None:
         return None
     for known, words in KNOWN_FACTORS.items():
         for value, sign in ((known, "times"), (1 / known, "divided by")):
@@ -132,6 +129,26 @@ def _factor(one: np.ndarray, other: np.ndarray) -> Finding | None:
                 return Finding("unit", f"changed its unit: it is {sign} {known:g} ({words})")
     if not 0.5 < factor < 2:
         return Finding("unit", f"changed its unit: all of it is times {factor:.4g}")
+    return None
+
+
+def _common_factor(one: np.ndarray, other: np.ndarray) -> float | None:
+    """What all quantiles are multiplied by; None: by different numbers."""
+    used = (one != 0) & (other != 0)
+    ratios = other[used] / one[used]
+    if ((one == 0) == (other == 0)).all() and len(np.unique(ratios.round(6))) == 1 < len(ratios):
+        return float(ratios[0])  # the very same rows
+    # The ends are single values, which come and go.
+    one, other, used = one[1:-1], other[1:-1], used[1:-1]
+    if np.count_nonzero(used) < 5 or len(np.unique(one)) < 5:
+        return None
+    factor = float((one @ other) / (one @ one))
+    misses = np.abs(other - factor * one)
+    in_one_line = misses.max() <= _CLOSE * abs(factor) * np.ptp(one)
+    ratios = other[used] / one[used]
+    in_proportion = np.quantile(np.abs(ratios / np.median(ratios) - 1), 0.8) <= _CLOSE
+    if factor > 0 and (in_one_line or in_proportion):
+        return factor if in_one_line else float(np.median(ratios))
     return None
 
 
@@ -166,7 +183,7 @@ def _sum_of_differences(one: list[float], other: list[float]) -> float:
 def _format(alike: Likeness) -> Finding | None:
     """Text that is written in another way: a date, a number, a code."""
     before, after = alike.before.patterns, alike.after.patterns
-    if not before or not after or alike.same_values >= _KEPT * alike.expected:
+    if not before or not after or alike.is_untouched:
         return None
     if before[0][1] < 0.5 or after[0][1] < 0.5 or before[0][0] == after[0][0]:
         return None
@@ -177,7 +194,9 @@ def _content(alike: Likeness) -> Finding | None:
     """Nothing of what was there is there, though other columns kept theirs."""
     if alike.before.quantiles and alike.same_shape > 0.2:
         return None
-    if alike.expected >= 0.3 and max(alike.same_values, alike.same_shares) < 0.02:
+    known = min(c.n_rows - c.n_missing for c in (alike.before, alike.after)) >= _MANY
+    gone = max(alike.same_values, alike.same_shares) < 0.02
+    if known and gone and alike.expected >= 0.5 and alike.before.n_distinct > 1:
         return Finding(
             "content", "has none of the values that it had, and other columns kept theirs"
         )
@@ -186,7 +205,10 @@ def _content(alike: Likeness) -> Finding | None:
 
 def _missing(before: ColumnProfile, after: ColumnProfile) -> Iterator[Finding]:
     shares = [c.n_missing / c.n_rows if c.n_rows else 0.0 for c in (before, after)]
-    if abs(shares[1] - shares[0]) >= _MISSING:
+    # Three standard deviations of what chance does to two samples of one source.
+    both = (before.n_missing + after.n_missing) / max(1, before.n_rows + after.n_rows)
+    chance = both * (1 - both) * sum(1 / max(1, c.n_rows) for c in (before, after))
+    if abs(shares[1] - shares[0]) >= max(_MISSING, 3 * chance**0.5):
         yield Finding(
             "missing", f"was missing in {shares[0]:.1%} and is in {shares[1]:.1%} of rows"
         )
