@@ -250,9 +250,10 @@ def _responsible_ai(evidence: Evidence) -> dict[str, Any]:
             if r.measurement.value is not None
         ],
         "rai:personalSensitiveInformation": [
-            f"The columns {', '.join(personal)} are declared personal; they are modelled, not copied."
+            f"The columns {', '.join(personal)} hold personal data in the real rows; here they are"
+            " modelled, not copied."
             if personal
-            else "It was not assessed which columns are personal."
+            else "No column of the real rows is known to hold personal data."
         ],
     }
 
