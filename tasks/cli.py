@@ -264,6 +264,7 @@ def _add(options: argparse.Namespace) -> int:
         tables=options.table,
         query=options.query,
         target=options.target,
+        settings=options.set,
     )
 
 
@@ -278,6 +279,7 @@ def _profile(options: argparse.Namespace) -> int:
         tables=options.table,
         query=options.query,
         target=options.target,
+        settings=options.set,
     )
 
 
@@ -431,6 +433,13 @@ def _describe_source(command: argparse.ArgumentParser) -> None:
         help="of a database; may be repeated, the table with the target first",
     )
     command.add_argument("--query", help="of a database: one SELECT")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other setting of the source, as under `source:` in params.yaml, or kind=image; may be repeated",
+    )
     command.add_argument("--target", help="column that a model would predict")
 
 

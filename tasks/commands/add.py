@@ -44,6 +44,7 @@ def add(
     tables: Sequence[str] = (),
     query: str | None = None,
     target: str | None = None,
+    settings: Sequence[str] = (),
 ) -> int:
     """Set a dataset up from its source.
 
@@ -55,6 +56,7 @@ def add(
         tables: of a database, the one with the target first.
         query: of a database, in place of tables.
         target: column that a model would predict.
+        settings: `KEY=VALUE` of the source.
 
     Raises:
         ParamsError: the name is taken or cannot be one, or the arguments do not fit together.
@@ -64,7 +66,7 @@ def add(
     at = Layout(root, name)
     _check_free(root, name, at)
     project = project_of(root)
-    origin = origin_of(given, name, project, tables=list(tables), query=query)
+    origin = origin_of(given, name, project, tables=tables, query=query, settings=settings)
     if not registry.names(f"tasks.generators.{origin.kind}"):
         raise ParamsError(
             f"there is no generator of {origin.kind} yet; `proofmint profile {given}` shows the data"

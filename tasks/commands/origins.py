@@ -4,17 +4,20 @@ The result is what stands under `source:` in params.yaml, so what was tried is w
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import yaml
 from sqlalchemy.exc import ArgumentError
 
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.files import near
 from tasks.schema import Kind
+from tasks.sources.arrays.files import ArrayFile
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SHARDS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
@@ -46,7 +49,13 @@ class Origin:
 
 
 def origin_of(
-    given: str, name: str, project: Path, *, tables: list[str], query: str | None
+    given: str,
+    name: str,
+    project: Path,
+    *,
+    tables: Sequence[str] = (),
+    query: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Origin:
     """Find out what a source is.
 
@@ -57,11 +66,27 @@ def origin_of(
         project: folder from which relative paths count.
         tables: of a database, or the topic of a broker.
         query: of a database.
+        settings: `KEY=VALUE` of the source beside these, in YAML; `type` and `kind` too.
 
     Raises:
         ParamsError: it is none of these, or options do not fit it.
         SourceError: there is no such file.
     """
+    found = _found(given, name, project, list(tables), query)
+    source = dict(found.source)
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key.isidentifier():
+            raise ParamsError(f"expected --set KEY=VALUE like delimiter=';', found {setting!r}")
+        try:
+            source[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ParamsError(f"--set {key}: {value!r} is not YAML: {error}") from error
+    kind = source.pop("kind", found.kind)
+    return Origin(kind, source, found.connection)
+
+
+def _found(given: str, name: str, project: Path, tables: list[str], query: str | None) -> Origin:
     scheme, separator, _ = given.partition("://")
     variable = next((v for v in (given, f"AIRFLOW_CONN_{given.upper()}") if v in os.environ), None)
     if variable is not None and given.isidentifier():
@@ -85,7 +110,7 @@ def origin_of(
         raise SourceError(
             f"expected a file, a folder or a URL at {path}, found none{near(path)}{hint}"
         )
-    return _of_files(given)
+    return _of_files(given, project)
 
 
 def _connected(
@@ -138,16 +163,28 @@ def _of_folder(given: str, path: Path) -> Origin:
     )
 
 
-def _of_files(given: str) -> Origin:
+def _of_files(given: str, project: Path) -> Origin:
+    path = project / given
     lowered = given.lower()
-    of_suffix: tuple[tuple[tuple[str, ...], Callable[[], Origin]], ...] = (
-        (_SHARDS, lambda: Origin("image", {"type": "shards", "path": given})),
-        (_ARRAYS, lambda: Origin("tabular", {"type": "npz", "path": given})),
-    )
-    for suffixes, origin in of_suffix:
-        if lowered.endswith(suffixes) and ".csv" not in lowered and ".json" not in lowered:
-            return origin()
+    is_table = any(suffix in lowered for suffix in (".csv", ".tsv", ".json", ".xml", ".txt"))
+    if lowered.endswith(_ARRAYS):
+        return Origin(_kind_of_arrays(path), {"type": "npz", "path": given})
+    if match := re.search(r"-idx[34]-ubyte(\.gz)?$", given):
+        labels = given.replace("images", "labels").replace(match.group(0)[:5], "-idx1")
+        source = {"type": "idx", "images": given}
+        is_there = labels != given and (project / labels).is_file()
+        return Origin("image", source | ({"labels": labels} if is_there else {}))
+    if lowered.endswith(_SHARDS) and not is_table:
+        return Origin("image", {"type": "shards", "path": given})
     return Origin("tabular", {"type": "files", "path": given})
+
+
+def _kind_of_arrays(path: Path) -> Kind:
+    """Images, if an array is more than a table."""
+    if not path.is_file():
+        return "tabular"
+    headers = ArrayFile(path, str(path), None).headers.values()
+    return "image" if any(len(header.shape) > 2 for header in headers) else "tabular"
 
 
 def _is_sqlite(path: Path) -> bool:

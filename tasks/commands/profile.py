@@ -32,6 +32,7 @@ def profile_source(
     tables: Sequence[str] = (),
     query: str | None = None,
     target: str | None = None,
+    settings: Sequence[str] = (),
 ) -> int:
     """Read a source whole, and print what its tables and columns are.
 
@@ -41,12 +42,13 @@ def profile_source(
         tables: of a database.
         query: of a database.
         target: column to predict.
+        settings: `KEY=VALUE` of the source.
 
     Raises:
         ParamsError: the arguments do not fit together.
         SourceError: there is no such source, or it cannot be read.
     """
-    origin = origin_of(given, "profiled", project, tables=list(tables), query=query)
+    origin = origin_of(given, "profiled", project, tables=tables, query=query, settings=settings)
     params = params_of("profiled", origin, entry_of(origin, target))
     with draft_of(project) as draft, connected(origin):
         ingest(draft / "raw", params, project=project)
@@ -154,7 +156,7 @@ def _cells(column: ColumnProfile, *, is_target: bool) -> tuple[str, ...]:
         column.type,
         column.meaning,
         f"{missing:.1%}" if missing else "·",
-        f"{column.n_distinct:,}",
+        f"{column.n_distinct:,}" if column.n_distinct or not column.n_rows else "·",
         column.personal or "·",
         _short(_looks(column), _WIDEST_LOOKS),
     )

@@ -141,6 +141,8 @@ def test_nothing_that_is_there_is_changed(root):
         ("post gres://u@h", {"tables": ["t"]}, ParamsError, "expected a URL like"),
         ("empty.csv", {}, SourceError, "empty"),
         ("few.csv", {}, DataError, "expected at least 20 rows"),
+        ("people.csv", {"settings": ["delimiter"]}, ParamsError, "expected --set KEY=VALUE"),
+        ("people.csv", {"settings": ["delimitr=;"]}, ParamsError, "delimitr: unknown key"),
         (".", {"name": "Big Name"}, ParamsError, "expected --name of small letters"),
         ("great_expectations", {}, ParamsError, "expected a folder of images"),
     ],
@@ -153,6 +155,22 @@ def test_faults_are_explained_and_leave_nothing(root, given, settings, error, me
     with pytest.raises(error, match=message):
         add(given, root, **({"name": "people"} | settings))
     assert content(root) == before
+
+
+def test_settings_of_the_source_are_taken_and_written(root):
+    lines = (root / "people.csv").read_text().splitlines()[1:]
+    (root / "bare.txt").write_text("\n".join(line.replace(",", "|") for line in lines))
+    names = ["id", "who", "mail", "age", "sex"]
+    add("bare.txt", root, name="bare", settings=[f"column_names={names}", "delimiter='|'"])
+    assert entry(root, "bare")["source"]["column_names"] == names
+    assert entry(root, "bare")["source"]["delimiter"] == "|"
+
+
+def test_arrays_of_three_dimensions_are_images(root):
+    pictures = np.zeros((30, 8, 8), np.uint8)
+    np.savez(root / "scans.npz", x=pictures, y=np.arange(30) % 2)
+    add("scans.npz", root, name="scans")
+    assert (entry(root, "scans")["kind"], entry(root, "scans")["target"]) == ("image", "label")
 
 
 def test_a_profile_sets_nothing_up(root, capsys):
