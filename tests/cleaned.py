@@ -1,6 +1,7 @@
 """Small datasets through the steps of cleaning."""
 
 import itertools
+import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Cleaned:
 
 
 class CutEngine(LocalEngine):
-    """Gives batches of these lengths, again and again."""
+    """Gives batches of these lengths, again and again, each to another process, as it were."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
@@ -44,7 +45,9 @@ class CutEngine(LocalEngine):
         self, folder: Path, table: str, function: BatchFunction[T], *notes: Iterable[Any]
     ) -> Iterator[T]:
         """See `Engine.map`."""
-        return map(function, self._cut(read_batches(folder, table)), *notes)
+        function = _sent(function)
+        for items in zip(self._cut(read_batches(folder, table)), *notes, strict=False):
+            yield _sent(function(*_sent(items)))
 
     def _cut(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         lengths = itertools.cycle(self._lengths)
@@ -53,6 +56,12 @@ class CutEngine(LocalEngine):
                 piece = batch.slice(0, next(lengths))
                 batch = batch.slice(piece.num_rows)
                 yield piece
+
+
+def _sent(thing: T) -> T:
+    """As it arrives in another process."""
+    arrived: T = pickle.loads(pickle.dumps(thing))  # noqa: S301  our own
+    return arrived
 
 
 def schema_of(
