@@ -16,6 +16,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -45,6 +46,7 @@ class Access:
             open.
         batch_bytes: memory that one batch may take.
         watermark: the column whose values only grow, in every table; None: none.
+        project: folder from which the path of a database in a file counts.
     """
 
     connection: str
@@ -52,6 +54,7 @@ class Access:
     workers: int
     batch_bytes: int
     watermark: str | None = None
+    project: Path = Path()
 
 
 class Database(ABC):

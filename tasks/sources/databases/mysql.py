@@ -130,7 +130,7 @@ class MysqlDatabase(Database):
     def counts(self) -> dict[str, int]:
         """Dates that no calendar has, such as 0000-00-00, by table and column."""
         return {
-            f"no_date_made_missing.{table}.{column}": n
+            f"made_missing.{table}.{column}": n
             for table, columns in self._no_dates.items()
             for column, n in columns.items()
         }

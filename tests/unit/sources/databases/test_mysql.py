@@ -162,8 +162,8 @@ def test_dates_that_no_calendar_has_are_missing_and_counted(run, caplog):
         assert [c.nullable for c in table.columns] == [False, True, True]
         rows = pa.Table.from_batches(opened.read("t")).to_pylist()
         assert opened.counts() == {
-            "no_date_made_missing.t.day": 2,
-            "no_date_made_missing.t.at": 1,
+            "made_missing.t.day": 2,
+            "made_missing.t.at": 1,
         }
     assert [row["day"] for row in rows] == [None, None, dt.date(2020, 1, 31)]
     assert [row["at"] for row in rows] == [

@@ -1,0 +1,1 @@
+"""What the reader of SQLite is made of."""
