@@ -39,7 +39,9 @@ SHARD_BYTES = 64 * 2**20
 WRITER_BYTES = 128 * 2**20
 """Rows that wait for the encoder, if nobody says otherwise."""
 
-_MAX_WORKERS = 8
+_MAX_WORKERS = 4
+"""Shards that are encoded at once, at most and where there are twice as many cores: reading needs
+the others, and the compressors of a shard take up to 30 MB."""
 
 _DICTIONARY_SHARE = 0.5
 """Share of different values in the first row group up to which a column of a shard gets a
@@ -195,7 +197,7 @@ class _Encoder:
     def __init__(self, folder: Path, schema: pa.Schema, memory_bytes: int, suffix: str) -> None:
         self._folder, self._schema, self._memory_bytes = folder, schema, memory_bytes
         self._suffix = suffix
-        n_workers = min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+        n_workers = max(1, min(len(os.sched_getaffinity(0)) // 2, _MAX_WORKERS))
         self._pool = concurrent.futures.ThreadPoolExecutor(n_workers, "shards")
         self._shard = -1
         self._waiting: queue.SimpleQueue[RowGroup | None] = queue.SimpleQueue()

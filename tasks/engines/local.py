@@ -34,8 +34,9 @@ class LocalEngine(Engine):
     ) -> Iterator[pa.RecordBatch]:
         """See `Engine.load`.
 
-        Half of the source's `memory_mib` is for rows that wait here; the other half is for those
-        that wait to be written.
+        Of the source's `memory_mib`, a quarter is for rows that wait here, a quarter for batches
+        that are being read (`Source.batch_bytes`), a quarter for rows that wait to be written, and
+        the rest for what decoders and compressors need.
         """
         with _ReadAhead(source, table, parts) as ahead:
             # An error elsewhere leaves this generator where it stands: the engine ends it then.
@@ -65,14 +66,14 @@ class LocalEngine(Engine):
 class _ReadAhead:
     """Threads that read parts, the next ones first; use it in a `with` block.
 
-    The batches that wait take at most half of the source's memory: a thread that has a batch beyond
-    it waits. Only the part whose rows are wanted now may always give one, so the threads ahead of it
+    The batches that wait take at most a quarter of the source's memory: a thread that has a batch
+    beyond it waits. Only the part whose rows are wanted now may always give one, so the threads ahead of it
     cannot lock it out, and a batch that is larger than the memory still gets through.
     """
 
     def __init__(self, source: Source, table: TableSchema, parts: list[Part]) -> None:
         self._source, self._table, self._parts = source, table, parts
-        self._memory_bytes: int = source.settings.memory_mib * 2**20 // 2
+        self._memory_bytes: int = source.settings.memory_mib * 2**20 // 4
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._fault: BaseException | None = None

@@ -82,8 +82,8 @@ class _Pull:
         self._engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
         self._last: Snapshot | None = None
         self._n_replaced = 0
-        # Half of the memory is for what waits to be written, half for what is read ahead.
-        self._writer_bytes = self._source.settings.memory_mib * 2**20 // 2
+        # A quarter; `LocalEngine.load` says for what the rest is.
+        self._writer_bytes = self._source.settings.memory_mib * 2**20 // 4
 
     def into(self, raw: Path) -> None:
         """Read all and write it."""

@@ -98,7 +98,7 @@ def test_workers_leave_no_trace(workers):
 
 
 def test_what_waits_stays_within_the_memory():
-    # 16 MiB of memory, half of it for what waits: eight batches of 1 MiB.
+    # 16 MiB of memory, a quarter of it for what waits: four batches of 1 MiB.
     batch = MIB // 8
     gate = threading.Event()
     source = Numbers(
@@ -112,7 +112,7 @@ def test_what_waits_stays_within_the_memory():
         threading.Timer(0.2, gate.set).start()
         next(batches)  # the others had time to fill the memory
         # Each thread holds one batch that it could not give yet.
-        assert 8 <= sum(source.n_read[1:]) <= 8 + 3
+        assert 4 <= sum(source.n_read[1:]) <= 4 + 3
         n_rows = batch + sum(b.num_rows for b in batches)
     assert n_rows == 33 * batch
 
