@@ -51,8 +51,8 @@ class Personal(Step):
     Settings = Annotated[
         dict[str, Action | PersonalAction],
         Field(
-            description="by column (`*`: every other one found personal): keep, drop, mask,"
-            " pseudonymise, replace, generalise or redact"
+            description="by column: keep, drop, mask, pseudonymise, replace, generalise or redact;"
+            " `*`: every other one found personal, with what fits where this action does not"
         ),
     ]
     default: ClassVar[Any] = {}
@@ -109,10 +109,12 @@ class Personal(Step):
             meaning = column.meaning
             if after != before or (action == "pseudonymise" and meaning == "numeric"):
                 meaning = "identifier"
+            # In texts, what was not found is still there.
+            is_left = action in STILL_PERSONAL or column.personal_kind == "free_text"
             facts = {
                 "type": type_name(after),
                 "meaning": meaning,
-                "personal": column.personal and action in STILL_PERSONAL,
+                "personal": column.personal and is_left,
             }
             columns.append(column.model_copy(update=facts))
         table = retyped(self.table, columns)
@@ -214,6 +216,9 @@ class _Decisions:
             return None
         if self._is_key((table, name)) and self._every.action not in _OF_KEYS:
             return PersonalAction(action="pseudonymise")
+        column = self._column((table, name))
+        if not fits(self._every.action, column):
+            return PersonalAction(action=proposed(column), locale=self._every.locale)
         return self._every
 
     def _family(self, place: tuple[str, str]) -> set[tuple[str, str]]:

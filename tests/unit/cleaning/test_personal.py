@@ -321,3 +321,34 @@ def test_what_is_proposed_can_be_done(
     )
     rows = {"x": pa.array([values], data_type), "o": pa.array([1])}
     clean(rows, {"personal": {"x": expected}}, schema=schema)
+
+
+def test_all_others_get_what_fits_them() -> None:
+    described = [
+        column("born", DATE, "datetime", personal=True, personal_kind="birth_date"),
+        column("mail", TEXT, "categorical", personal=True, personal_kind="email"),
+        column("note", TEXT, "text", personal=True, personal_kind="free_text"),
+        column("age", WHOLE, "numeric"),
+    ]
+    schema = DatasetSchema(
+        kind="tabular", tables=(TableSchema(name="t", columns=tuple(described)),)
+    )
+    rows = {
+        "born": pa.array([datetime.date(1984, 5, 17)]),
+        "mail": pa.array(["a@b.org"]),
+        "note": pa.array(["write to a@b.org now"]),
+        "age": pa.array([37]),
+    }
+    found = clean(rows, {"personal": {"*": "mask"}}, schema=schema)
+    assert found.rows == [
+        {
+            "born": datetime.date(1984, 1, 1),
+            "mail": "*@b.org",
+            "note": "write to *@b.org now",
+            "age": 37,
+        }
+    ]
+    assert [c.personal for c in found.schema.main.columns] == [False, True, True, False]
+    replaced = clean(rows, {"personal": {"*": "replace"}}, schema=schema)
+    assert "a@b.org" not in replaced.values("note")[0]
+    assert replaced.schema.main.column("note").personal  # what was not found is still there
