@@ -7,8 +7,6 @@ Source: NIST Special Publication 811 (2008), Appendix B; the inch, pound, mile a
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.errors import ParamsError
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -83,14 +81,14 @@ _SPELLINGS = {
 }  # fmt: skip
 
 
-def unit(name: str, where: str) -> Unit:
+def unit(name: str) -> Unit:
     """The unit called so in settings.
 
     Raises:
-        ParamsError: there is none; the message has all of them.
+        ValueError: there is none; the message has all of them.
     """
     if name not in UNITS:
-        raise ParamsError(f"{where}: unknown unit {name!r}; choose from: {', '.join(UNITS)}")
+        raise ValueError(f"unknown unit {name!r}; choose from: {', '.join(UNITS)}")
     return UNITS[name]
 
 

@@ -104,10 +104,13 @@ class Scale(LearningStep):
         try:
             self._fitted[name] = (float(center), float(spread) or 1.0)
         except OverflowError as error:
-            raise DataError(
-                f"clean.scale: the numbers in {name!r} of {self.table.name!r} are further apart than"
-                " doubles reach; clip them (`outliers`)"
-            ) from error
+            raise self._too_far(name) from error
+
+    def _too_far(self, name: str) -> DataError:
+        return DataError(
+            f"clean.scale: the numbers in {name!r} of {self.table.name!r} are further apart than"
+            " doubles reach; clip them (`outliers`)"
+        )
 
     def _check_logarithm(self, name: str, lowest: Fraction) -> None:
         _, bound = _LOGARITHMS[self._methods[name]]
@@ -123,7 +126,10 @@ class Scale(LearningStep):
         numbers = pc.fill_null(pc.cast(values, pa.float64(), safe=False), 1.0).to_numpy()
         if name in self._fitted:
             center, spread = self._fitted[name]
-            numbers = (numbers - center) / spread
+            with np.errstate(over="ignore"):
+                numbers = (numbers - center) / spread
+            if not np.isfinite(numbers[~is_missing]).all():
+                raise self._too_far(name)
         elif self._methods[name] in _LOGARITHMS:
             numbers = _LOGARITHMS[self._methods[name]][0](numbers)
         return pa.array(numbers, mask=is_missing)

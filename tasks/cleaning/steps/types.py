@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from tasks.cleaning.base import Changed, Counts, Subject, replaced, retyped
 from tasks.cleaning.casts import (
@@ -41,6 +41,28 @@ class Cast(Record):
         default="missing", description="missing: the value, counted; fail: the stage"
     )
 
+    @field_validator("to")
+    @classmethod
+    def _is_a_type(cls, to: str) -> str:
+        if to != INFER:
+            _type_of(to)
+        return to
+
+
+def _as_cast(given: Any) -> Any:
+    """A type alone is short for a cast to it."""
+    return {"to": given} if isinstance(given, str) else given
+
+
+def _type_of(name: str) -> pa.DataType:
+    try:
+        return arrow_type(Column(name="x", type=name, meaning="text"))
+    except SchemaError as error:
+        raise ValueError(
+            f"unknown type {name!r}; write int64, double, decimal128(10, 2), date32, timestamp[us],"
+            f" time64[us], bool, string ..., or {INFER!r}"
+        ) from error
+
 
 class Types(LearningStep):
     """Texts are read as `tasks.sources` reads them from files, and more freely where declared.
@@ -54,7 +76,7 @@ class Types(LearningStep):
     order = 50
     groups = frozenset({"*"})
     Settings = Annotated[
-        Literal["infer"] | dict[str, str | Cast],
+        Literal["infer"] | dict[str, Annotated[Cast, BeforeValidator(_as_cast)]],
         Field(
             description="by column: a type (int64, double, decimal128(10, 2), date32, timestamp[us],"
             " bool, string ...), `infer`, or {to: type, on_error: fail}; `*: infer` or just `infer`:"
@@ -64,12 +86,9 @@ class Types(LearningStep):
 
     def __init__(self, settings: Any, subject: Subject) -> None:
         """See `Step`."""
-        settings = {"*": INFER} if settings == INFER else settings
+        settings = {"*": Cast(to=INFER)} if settings == INFER else settings
         super().__init__(settings, subject)
-        self._casts = {
-            name: given if isinstance(given, Cast) else Cast(to=given)
-            for name, given in self.own(settings).items()
-        }
+        self._casts: dict[str, Cast] = self.own(settings)
         if "*" in settings:
             self._infer_all(settings["*"])
         self._kinds = {
@@ -133,26 +152,19 @@ class Types(LearningStep):
         kinds = self._kinds | {name: reading.kind for name, reading in self._readings.items()}
         return {name: type_name(kind) for name, kind in sorted(kinds.items())}
 
-    def _infer_all(self, given: Any) -> None:
-        if given != INFER:
-            raise ParamsError(f"clean.types.*: expected {INFER!r}, found {given!r}")
+    def _infer_all(self, given: Cast) -> None:
+        if given.to != INFER:
+            raise ParamsError(f"clean.types.*: expected {INFER!r}, found {given.to!r}")
         for column in self.table.columns:
             if is_text(arrow_type(column)):
-                self._casts.setdefault(column.name, Cast(to=INFER))
+                self._casts.setdefault(column.name, given)
 
     def _kind(self, name: str, cast: Cast) -> pa.DataType | None:
         """The declared type; None: it is inferred."""
         column = self.table.column(name)
         if cast.to == INFER:
             return None
-        try:
-            kind = arrow_type(column.model_copy(update={"type": cast.to}))
-        except SchemaError as error:
-            raise ParamsError(
-                f"clean.types.{name}: unknown type {cast.to!r}; write int64, double,"
-                " decimal128(10, 2), date32, timestamp[us], time64[us], bool, string …, or"
-                f" {INFER!r}"
-            ) from error
+        kind = _type_of(cast.to)
         if not can_convert(arrow_type(column), kind):
             raise self.misfit(column, f"one whose values can be {cast.to}")
         return kind

@@ -1,18 +1,17 @@
 """Bring measurements to one unit, from another one or from texts that say it: `5 ft 11 in`, `72 kg`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.cleaning.base import Changed, Step, Subject, replaced, retyped
 from tasks.cleaning.statistics.exact import is_number
 from tasks.cleaning.steps.text import is_text
 from tasks.cleaning.units import conversion, spellings, unit
-from tasks.errors import ParamsError
 from tasks.params import Record
 from tasks.schema import TableSchema, arrow_type
 
@@ -34,6 +33,19 @@ class Conversion(Record):
     assume: str | None = Field(
         default=None, description=f"with `from: {TEXT}`: unit of texts that say none; null: missing"
     )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        target = unit(self.to)
+        if self.from_ != TEXT and self.assume is not None:
+            raise ValueError(f"`assume` goes with `from: {TEXT}` only")
+        source = self.assume if self.from_ == TEXT else self.from_
+        if source is not None and unit(source).quantity != target.quantity:
+            raise ValueError(
+                f"expected units of one quantity, found {source!r} ({unit(source).quantity}) and"
+                f" {self.to!r} ({target.quantity})"
+            )
+        return self
 
 
 class Units(Step):
@@ -83,24 +95,15 @@ class Units(Step):
         return retyped(self.table, columns)
 
     def _check(self, name: str, given: Conversion) -> None:
-        column, where = self.table.column(name), f"clean.units.{name}"
-        target = unit(given.to, where)
+        column = self.table.column(name)
         if given.from_ == TEXT and not is_text(arrow_type(column)):
             raise self.misfit(column, f"texts for `from: {TEXT}`")
         if given.from_ != TEXT and not is_number(arrow_type(column)):
             raise self.misfit(column, f"numbers, or `from: {TEXT}`")
-        if given.from_ != TEXT and given.assume is not None:
-            raise ParamsError(f"{where}: `assume` goes with `from: {TEXT}` only")
-        source = given.assume if given.from_ == TEXT else given.from_
-        if source is not None and unit(source, where).quantity != target.quantity:
-            raise ParamsError(
-                f"{where}: expected units of one quantity, found {source!r}"
-                f" ({unit(source, where).quantity}) and {given.to!r} ({target.quantity})"
-            )
 
 
 def _converted(values: pa.Array, given: Conversion) -> pa.Array:
-    factor, summand = conversion(unit(given.from_, ""), unit(given.to, ""))
+    factor, summand = conversion(unit(given.from_), unit(given.to))
     numbers = pc.cast(values, pa.float64(), safe=False)
     # One multiplication and one division of small whole numbers are rounded less than a factor is.
     numbers = pc.divide(pc.multiply(numbers, float(factor.numerator)), float(factor.denominator))
@@ -110,10 +113,10 @@ def _converted(values: pa.Array, given: Conversion) -> pa.Array:
 
 def _measured(texts: pa.Array, given: Conversion) -> pa.Array:
     """(N,) doubles; null where a text is missing or cannot be read."""
-    target = unit(given.to, "")
+    target = unit(given.to)
     known = spellings(target.quantity)
     if given.assume is not None:
-        known = known | {"": unit(given.assume, "")}
+        known = known | {"": unit(given.assume)}
     names = pa.array(list(known))
     rules = [conversion(source, target) for source in known.values()]
     factors = np.array([float(factor) for factor, _ in rules])

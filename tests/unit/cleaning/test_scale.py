@@ -43,6 +43,8 @@ def test_logarithms_are_of_numbers_that_have_one(method, value):
 def test_numbers_too_far_apart_have_no_scale():
     with pytest.raises(DataError, match="'x' of 't' are further apart than doubles reach"):
         clean({"x": [-1.7e308, 1.7e308]}, {"scale": {"x": "minmax"}})
+    with pytest.raises(DataError, match="further apart than doubles reach"):
+        clean({"x": [0.0, 5e-324, 1e-323, 1e-323, 1e300]}, {"scale": {"x": "robust"}})
 
 
 def test_texts_have_no_scale():

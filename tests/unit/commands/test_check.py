@@ -48,6 +48,9 @@ def test_the_demo_is_fine(dataset: str, project: Path, capsys: pytest.CaptureFix
             r"balance\.method: expected none together with train\.privacy",
         ),
         ({"train": {"privacy": {"epsilon": 0.0}}}, r"train\.privacy\.epsilon: .*greater than 0"),
+        ({"clean": {"drop_dups": True}}, r"breast_cancer\.clean: unknown keys \['drop_dups'\]"),
+        ({"clean": {"units": {"a": {"from": "in", "to": "kg"}}}}, r"a: expected units of one qua"),
+        ({"clean": {"types": {"a": "integer"}}}, r"breast_cancer\.clean\.types(.|\n)*unknown type"),
         ({"seed": -1}, r"datasets.breast_cancer.seed: .*found -1"),
     ],
 )

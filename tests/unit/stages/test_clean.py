@@ -1,11 +1,13 @@
 """The stage that cleans: folders, reports and refusals."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tasks.errors import DataError
-from tasks.schema import DatasetSchema
+from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.stages.clean import clean
-from tasks.storage import digest, read_json, read_table
+from tasks.storage import digest, read_json, read_table, write_dataset
 from tests.datasets import dataset_params, png, write_images, write_people
 
 ROWS = {"id": [1, 2, 3], "age": [5.0, 5.0, None], "sex": ["f", "f", "m"]}
@@ -48,3 +50,53 @@ def test_a_cleaning_that_leaves_nothing_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"found none of 1; left out by {'drop_missing': 1}"):
         clean(tmp_path / "raw", tmp_path / "clean", dataset_params(clean={"drop_missing": True}))
     assert [p.name for p in tmp_path.iterdir()] == ["raw"]
+
+
+def test_texts_are_normalised_compared_and_measured(tmp_path, caplog):
+    columns = (
+        Column(name="text", type="string", meaning="text"),
+        Column(name="label", type="string", meaning="categorical"),
+    )
+    schema = DatasetSchema(
+        kind="text", tables=(TableSchema(name="messages", columns=columns),), target="label"
+    )
+    rows = {
+        "text": ["<p>Hello &amp; 🙂</p>", " hello & 🙂", "", "x" * 11, None],
+        "label": ["ham", "ham", "ham", "spam", "spam"],
+    }
+    (tmp_path / "raw").mkdir()
+    write_dataset(tmp_path / "raw", schema, {"messages": [pa.RecordBatch.from_pydict(rows)]})
+    settings = {
+        "text": {"text": ["strip_html", "trim", "lower"]},
+        "length": {"text": {"min": 1, "max": 10}},
+        "drop_duplicates": True,
+        "drop_missing": True,
+    }
+    params = dataset_params(kind="text", target="label", clean=settings)
+    with caplog.at_level("INFO"):
+        clean(tmp_path / "raw", tmp_path / "clean", params)
+    assert read_table(tmp_path / "clean", "messages").to_pylist() == [
+        {"text": "hello & 🙂", "label": "ham"}
+    ]
+    assert "messages: text: 2 normalised (text)" in caplog.messages
+    assert "messages: length: 1 too long (text); 1 too short (text); 2 rows left out" in (
+        caplog.messages
+    )
+
+
+def test_the_same_settings_give_the_same_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = {
+        "id": list(range(3_000)),
+        "age": [None if i % 7 == 0 else float(x) for i, x in enumerate(rng.normal(size=3_000))],
+        "sex": [None if i % 11 == 0 else "fm"[i % 2] for i in range(3_000)],
+    }
+    write_people(tmp_path / "raw", rows)
+    settings = {
+        "missing": {"age": "regression", "sex": "mode"},
+        "outliers": {"*": {"method": "isolation_forest", "action": "flag"}},
+        "scale": {"age": "robust"},
+    }
+    for name in ("a", "b"):
+        clean(tmp_path / "raw", tmp_path / name, dataset_params(clean=settings))
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
