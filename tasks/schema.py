@@ -6,6 +6,7 @@ metrics and the description of a release.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -66,7 +67,7 @@ class TableSchema(_Record):
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
         names = self.column_names
-        if twice := sorted({n for n in names if names.count(n) > 1}):
+        if twice := sorted(n for n, count in Counter(names).items() if count > 1):
             raise ValueError(f"table {self.name!r} has more than one column named {twice}")
         used = [*self.primary_key, *(c for key in self.foreign_keys for c in key.columns)]
         if unknown := sorted(set(used) - set(names)):
