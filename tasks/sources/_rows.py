@@ -11,8 +11,8 @@ from tasks.errors import ParamsError
 from tasks.schema import Column, Meaning
 from tasks.sources.base import Part
 
-BATCH_ROWS = 65_536
-"""Rows of a batch at most, however small they are."""
+BATCH_ROWS = 8_192
+"""Rows of a batch at most, however small: as objects of Python they take far more than their values."""
 
 
 def batches_of(

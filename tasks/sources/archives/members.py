@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from tasks.errors import SourceError
@@ -196,8 +196,8 @@ def _check_total(
 
 
 def _check(name: str, size: int, place: str) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+    first, *further = name.replace("\\", "/").split("/")
+    if (not first and further) or first.endswith(":") or ".." in (first, *further):
         raise SourceError(f"{place} has a path that leads out of the archive; pack it anew")
     if not 0 <= size <= MAX_MEMBER_BYTES:
         raise SourceError(f"{place} says to have {size} bytes, more than {MAX_MEMBER_BYTES}")

@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.schema import Column
-from tasks.sources._rows import BATCH_ROWS
 from tasks.sources.arrays.base import Maker, arrow_type, arrow_values
 from tasks.sources.arrays.files import ArrayFile, Header, named
 from tasks.sources.base import column
+
+BATCH_ROWS = 65_536
+"""Rows of a batch at most, however small they are."""
 
 MAX_COLUMNS = 10_000
 """Columns that one array may become."""

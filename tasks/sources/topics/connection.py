@@ -24,7 +24,8 @@ _FORBIDDEN_CODES = (
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 )
 
-_HANDSHAKE = "SSL handshake failed"
+_UNPROVEN = "certificate"
+"""What the reason says where a broker cannot prove who it is; else a handshake may work later."""
 
 
 def client_settings(name: str) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def explained(error: KafkaError, what: str, heard: list[KafkaError]) -> SourceEr
         heard: what the client has said about its connections, the first things first.
     """
     told = [e for e in heard if e.code() != KafkaError._ALL_BROKERS_DOWN]
-    lasting = [e for e in told if e.code() in _FORBIDDEN_CODES or _HANDSHAKE in e.str()]
+    lasting = [e for e in told if e.code() in _FORBIDDEN_CODES or _UNPROVEN in e.str()]
     is_silence = error.code() in (
         KafkaError._TRANSPORT,
         KafkaError._TIMED_OUT,
@@ -78,8 +79,8 @@ def explained(error: KafkaError, what: str, heard: list[KafkaError]) -> SourceEr
     reason = re.sub(r" \(after \d+ms in state \w+\)", "", cause.str())
     if cause.code() in _FORBIDDEN_CODES:
         return SourceError(f"{what}: the broker refused the login or the right to read: {reason}")
-    if _HANDSHAKE in reason or cause.code() == KafkaError._SSL:
-        return SourceError(f"{what}: no encrypted connection came about: {reason}")
+    if _UNPROVEN in reason or cause.code() == KafkaError._SSL:
+        return SourceError(f"{what}: the broker cannot prove who it is: {reason}")
     return SourceUnavailable(f"{what}: the broker does not answer: {reason}")
 
 

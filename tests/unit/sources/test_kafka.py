@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tasks.errors import ParamsError, SourceChanged, SourceError, SourceUnavailable
 from tasks.sources import kafka
@@ -277,7 +278,7 @@ def test_a_topic_that_is_not_there_or_empty_is_named(broker, name):
     [
         ("kafka://127.0.0.1:1", SourceUnavailable, "does not answer: .*Connection refused"),
         ("kafka://host.invalid:9092", SourceUnavailable, "Failed to resolve"),
-        ("{}?security.protocol=SSL", SourceError, "no encrypted connection came about"),
+        ("{}?security.protocol=SSL", SourceUnavailable, "does not answer: ssl://"),
         (
             "kafka://me:s3cret@{}?security.protocol=SASL_PLAINTEXT",
             SourceError,
@@ -362,3 +363,12 @@ def test_metadata_may_not_hide_a_value(broker, name):
     broker.send(name, ['{"offset": 1}'])
     with pytest.raises(ParamsError, match=r"values named \['offset'\] themselves"):
         source(name, metadata=["offset"]).schema()
+
+
+def test_a_broker_that_cannot_prove_who_it_is_is_not_asked_again():
+    reason = "ssl://b:1: SSL handshake failed: certificate verify failed (after 4ms in state X)"
+    heard = [KafkaError(KafkaError._TRANSPORT, reason), KafkaError(KafkaError._ALL_BROKERS_DOWN)]
+    found = connection.explained(KafkaError(KafkaError._TRANSPORT), "it", heard)
+    assert "it: the broker cannot prove who it is: ssl://b:1: SSL handshake failed" in str(found)
+    assert "after 4ms" not in str(found)
+    assert not isinstance(found, SourceUnavailable)
