@@ -7,7 +7,7 @@ import sys
 # of MB; it reads this when Arrow is imported. In milliseconds.
 os.environ.setdefault("MIMALLOC_PURGE_DELAY", "10")
 
-from tasks.cli import main  # noqa: E402
+from tasks.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())
