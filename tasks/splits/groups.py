@@ -10,8 +10,9 @@ MOVES = 1_000
 TRIES = 10
 """Shuffles at most."""
 
-_MOVED_CELLS = 50_000_000
-"""Groups times classes up to which groups are moved: with more groups, chance alone evens them out."""
+_CELLS = 50_000_000
+"""Groups times classes that are looked at for all moves, and as many for all shuffles: of very many
+groups a shuffle alone is even."""
 
 
 def place_groups(
@@ -53,10 +54,9 @@ def place_groups(
     counts = _counts(places, classes, n_groups)
     wanted = np.outer(fractions, counts.sum(axis=0))
     best, least = np.zeros(0, dtype=np.int16), np.inf
-    for _ in range(TRIES):
+    for _ in range(min(TRIES, 1 + _CELLS // (20 * counts.size))):
         parts = _cut(counts, fractions, rng)
-        if counts.size <= _MOVED_CELLS:
-            _even_out(parts, counts, wanted)
+        _even_out(parts, counts, wanted)
         _fill_empty(parts, counts, n_parts)
         cost = _cost(parts, counts, wanted)
         if cost < least:
@@ -70,7 +70,7 @@ def place_groups(
 def _counts(places: np.ndarray, classes: np.ndarray | None, n_groups: int) -> np.ndarray:
     """Shape: (G, K) rows of each class in each group; (G, 1) where that would be too large."""
     n_classes = 1 if classes is None else int(classes.max(initial=0)) + 1
-    if classes is None or n_groups * n_classes > 4 * _MOVED_CELLS:
+    if classes is None or n_groups * n_classes > 4 * _CELLS:
         return np.bincount(places, minlength=n_groups)[:, None]
     cells = places.astype(np.int64) * n_classes + classes
     return np.bincount(cells, minlength=n_groups * n_classes).reshape(n_groups, n_classes)
@@ -96,7 +96,7 @@ def _even_out(parts: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> None
     weights = 1 / np.maximum(wanted, 1)
     missing = wanted - _sizes(parts, counts, n_parts)
     squares = counts.astype(np.float64) ** 2
-    for _ in range(MOVES):
+    for _ in range(min(MOVES, _CELLS // counts.size)):
         best = (-1e-9, 0, 0)
         for target in range(n_parts):
             # What (rows - wanted)² / wanted changes by: on the side that gains …

@@ -78,7 +78,7 @@ def _findings(
     if n_alike:
         logger.warning(
             "%s rows of the holdout equal a training row in all but their key: a generator has seen"
-            " them; to keep equal rows once, set clean.duplicates, or keep what belongs together in"
+            " them; to keep equal rows once, set clean.drop_duplicates, or keep what belongs together in"
             " one part by split.group",
             f"{n_alike:,}",
         )
