@@ -68,7 +68,7 @@ class ShardSettings(SourceSettings):
 
 
 class ShardSource(Source):
-    """Samples of files with equal names: an image or a `.txt`, with its label in a `.cls`.
+    """Samples of files with equal names: an image or a text (`.txt`), with its label in a `.cls`.
 
     The values of a `.json` become columns, a `.txt` beside an image the column `text`. Other files
     are counted.
@@ -92,7 +92,7 @@ class ShardSource(Source):
         """One table; the archives are gone through once, for their labels and JSON."""
         n, json_columns = self._observed
         own = []
-        if n["text"] or self.kind == "text":
+        if n["text"]:
             text = column("text", pa.string(), nullable=n["text"] < n["samples"])
             own.append(text.model_copy(update={"meaning": "text"}))
         if n["label"]:
@@ -160,10 +160,13 @@ class ShardSource(Source):
         ]
 
     @property
+    def _needed(self) -> frozenset[str]:
+        """What every sample has a file of: exactly one image, or a text or an object of JSON."""
+        return _IMAGES if self.kind == "image" else frozenset({"txt", "json"})
+
+    @property
     def _wanted(self) -> frozenset[str]:
-        return frozenset({"cls", "txt", "json"}) | (
-            _IMAGES if self.kind == "image" else frozenset()
-        )
+        return self._needed | {"cls", "txt", "json"}
 
     @cached_property
     def _observed(self) -> tuple[Counter[str], Columns]:
@@ -176,9 +179,8 @@ class ShardSource(Source):
             for group in groups_of(kept, self.batch_bytes()):
                 columns.look((_json(row["json"]), lambda: self.settings.path) for row in group)
         if not found["samples"]:
-            wanted = sorted(_IMAGES) if self.kind == "image" else ["txt"]
             raise SourceError(
-                f"expected samples with a file {', '.join(wanted)} in {self.settings.path}, found none"
+                f"expected samples with a file {', '.join(sorted(self._needed))} in {self.settings.path}, found none"
             )
         return found, columns
 
@@ -202,12 +204,12 @@ class ShardSource(Source):
 
     def _check(self, sample: Sample) -> None:
         """Refuse a sample without its image or text, or with several images."""
-        wanted = _IMAGES if self.kind == "image" else {"txt"}
-        found = sorted(wanted & set(sample.files))
-        if len(found) != 1:
+        found = sorted(self._needed & set(sample.files))
+        if not found or (len(found) > 1 and self.kind == "image"):
+            what = "one image" if self.kind == "image" else "a .txt or .json"
             raise SourceError(
-                f"{sample.place}: expected one {'image' if self.kind == 'image' else '.txt'} in the"
-                f" sample {sample.key!r}, found {found or 'none'} among {sorted(sample.files)}"
+                f"{sample.place}: expected {what} in the sample {sample.key!r}, found"
+                f" {found or 'none'} among {sorted(sample.files)}"
             )
 
     def _rows(

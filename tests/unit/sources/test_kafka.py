@@ -90,6 +90,13 @@ def test_metadata_and_tombstones(broker, name):
     assert table.column("text").meaning == "text"
 
 
+def test_values_that_are_always_missing_and_numbers_that_are_none(broker, name):
+    broker.send(name, ['{"a": null, "b": NaN, "c": 12345678901234567890}', '{"b": 1}'])
+    opened = source(name)
+    assert types(opened) == {"a": ("string", True), "b": ("double", False), "c": ("string", True)}
+    assert str(rows(opened)[0]) == "{'a': None, 'b': nan, 'c': '12345678901234567890'}"
+
+
 def test_bytes(broker, name):
     broker.send(name, [b"\xff\0"])
     assert rows(source(name, format="bytes")) == [{"value": b"\xff\0"}]

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from tasks.errors import ParamsError, SourceError
@@ -259,3 +262,33 @@ def test_a_damaged_end_of_an_archive_is_seen_by_its_checksum(tmp_path):
     (tmp_path / "data.npz").write_bytes(content)
     with pytest.raises(SourceError, match=r"'a' is damaged from row \d+ on: Bad CRC-32"):
         rows(source(tmp_path))
+
+
+NUMBERS_AND_TEXTS = st.sampled_from(
+    ["<i1", ">i2", "<i4", ">i8", "<u1", "<u8", "<f4", ">f8", "?", "<U3", "<M8[us]", "<m8[s]"]
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_array_comes_back_exactly(tmp_path, data):
+    dtype = np.dtype(data.draw(NUMBERS_AND_TEXTS))
+    shape = (data.draw(st.integers(1, 9)), data.draw(st.integers(1, 3)))
+    characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    texts = st.text(characters, max_size=3)
+    elements = texts if dtype.kind == "U" else None
+    values = data.draw(arrays(dtype, shape, elements=elements))
+    if data.draw(st.booleans()):
+        values = np.asfortranarray(values)
+    suffix = data.draw(st.sampled_from(["npy", "npz"]))
+    save = np.save if suffix == "npy" else np.savez_compressed
+    save(tmp_path / f"a.{suffix}", values)
+    opened = source(tmp_path, path=f"a.{suffix}")
+    table = opened.schema().main
+    found = pa.Table.from_batches(opened.read(table.name), arrow_schema(table))
+    plain = values.astype(dtype.newbyteorder("="))
+    for i, column in enumerate(found.columns):
+        back = np.array(column.to_pylist(), dtype) if dtype.kind == "U" else column.to_numpy()
+        assert back.astype(plain.dtype).tobytes() == plain[:, i].tobytes()

@@ -116,6 +116,11 @@ def test_texts_and_captions(tmp_path):
     (tmp_path / "a.tar").write_bytes(tar([("1.png", png()), ("1.txt", b"a cat")]))
     (row,) = rows(source(tmp_path, target=None))
     assert row["text"] == "a cat"
+    (tmp_path / "a.tar").write_bytes(tar([("1.json", b'{"text": "a dog", "n": 1}')]))
+    assert rows(source(tmp_path, "text", None)) == [{"text": "a dog", "n": 1}]
+    (tmp_path / "a.tar").write_bytes(tar([("1.cls", b"1")]))
+    with pytest.raises(SourceError, match=r"expected a \.txt or \.json in the sample '1'"):
+        rows(source(tmp_path, "text"))
     with pytest.raises(ParamsError, match="images and texts, found kind: tabular"):
         source(tmp_path, "tabular")
 
