@@ -60,8 +60,12 @@ class DropDuplicates(Step):
 
     @property
     def applies(self) -> bool:
-        """See `Step.applies`."""
-        return self.settings is True or bool(self._key)
+        """Rows that others link to differ by their key: none of them repeats another."""
+        is_linked = any(
+            k.references == self.table.name for t in self.schema.tables for k in t.foreign_keys
+        )
+        differs = bool(self.table.primary_key) and is_linked
+        return bool(self._key) or (self.settings is True and not differs)
 
     @property
     def drops_rows(self) -> bool:

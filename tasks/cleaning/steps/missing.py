@@ -17,6 +17,7 @@ from tasks.cleaning.statistics.exact import is_ordered, value_of
 from tasks.cleaning.statistics.modes import Modes
 from tasks.cleaning.statistics.moments import Moments
 from tasks.cleaning.statistics.neighbours import Neighbours
+from tasks.cleaning.statistics.nulls import Nulls
 from tasks.cleaning.statistics.quantiles import Quantiles
 from tasks.cleaning.statistics.sample import Sample
 from tasks.cleaning.values import scalar_of
@@ -80,6 +81,7 @@ class Missing(LearningStep):
         for name, method in self._methods.items():
             self._check(self.table.column(name), method)
         self._neighbours = Neighbours(self._by("forward", "backward", "interpolate"))
+        self._nulls = Nulls(self._by("mean", "median", "mode", "regression"))
         self._moments = Moments(self._types("mean"), squares=False)
         self._quantiles = Quantiles(self._types("median"), [Fraction(1, 2)])
         self._modes = Modes(self._by("mode"))
@@ -87,6 +89,7 @@ class Missing(LearningStep):
         self._samples = {name: self._sample(name) for name in self._by("regression")}
         self.statistics = [
             self._neighbours,
+            self._nulls,
             self._moments,
             self._quantiles,
             self._modes,
@@ -114,16 +117,11 @@ class Missing(LearningStep):
         super().learn(partials)
         if self.needs_round:
             return
-        for name, moment in self._moments.of.items():
-            self._set(name, moment.mean if moment.n_values else None)
-        for name, quantiles in self._quantiles.of.items():
-            self._set(name, quantiles[0] if quantiles else None)
-        for name, mode in self._modes.of.items():
-            if mode is None:
-                raise self._no_value(name)
-            self._fills[name] = pa.scalar(mode, arrow_type(self.table.column(name)))
-        for name, sample in self._samples.items():
-            self._train(name, sample)
+        for name, n_missing in self._nulls.of.items():
+            if n_missing:
+                self._fit(name)
+        for sample in self._samples.values():
+            sample.rows = None
 
     def change(self, batch: pa.RecordBatch) -> Changed:
         """See `Step.change`."""
@@ -150,7 +148,7 @@ class Missing(LearningStep):
         )
 
     def learned(self) -> dict[str, Any]:
-        """What was put in, but for personal columns."""
+        """What was put in for missing values, but for personal columns."""
         return {
             name: _json(self._fills[name].as_py())
             for name in sorted(self._fills)
@@ -201,19 +199,29 @@ class Missing(LearningStep):
         columns = list(dict.fromkeys([name, *(c.name for c in self._features)]))
         return Sample(columns, SAMPLE_ROWS, derive_seed(self.seed, name), known=name)
 
-    def _train(self, name: str, sample: Sample) -> None:
-        from tasks.cleaning.imputation import Imputer  # LightGBM takes its time to load
+    def _fit(self, name: str) -> None:
+        """What the missing values of a column will be."""
+        column = self.table.column(name)
+        exact: Fraction | None = None
+        match self._methods[name]:
+            case "mean":
+                moment = self._moments.of[name]
+                exact = moment.mean if moment.n_values else None
+            case "median":
+                quantiles = self._quantiles.of[name]
+                exact = quantiles[0] if quantiles else None
+            case "mode" if (mode := self._modes.of[name]) is not None:
+                self._fills[name] = pa.scalar(mode, arrow_type(column))
+                return
+            case "regression" if rows := self._samples[name].rows:
+                from tasks.cleaning.imputation import Imputer  # LightGBM takes its time to load
 
-        if not sample.rows:
-            raise self._no_value(name)
-        others = [column for column in self._features if column.name != name]
-        self._imputers[name] = Imputer(self.table.column(name), others, sample.rows)
-        sample.rows = None
-
-    def _set(self, name: str, exact: Fraction | None) -> None:
+                others = [other for other in self._features if other.name != name]
+                self._imputers[name] = Imputer(column, others, rows)
+                return
         if exact is None:
             raise self._no_value(name)
-        self._fills[name] = value_of(exact, arrow_type(self.table.column(name)))
+        self._fills[name] = value_of(exact, arrow_type(column))
 
     def _no_value(self, name: str) -> DataError:
         return DataError(

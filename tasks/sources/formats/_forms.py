@@ -30,6 +30,7 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY = "[0-9]{1,2}"
 _GROUPED = "[1-9][0-9]{0,2}(,[0-9]{3})+"
+_GROUPED_BY_POINTS = "[1-9][0-9]{0,2}([.][0-9]{3})+"
 _GROUPED_WHOLE = f"-?({_GROUPED}|[0-9]{{1,3}})"
 _MOMENT = pa.timestamp("us")
 
@@ -175,7 +176,7 @@ def respelled_forms(delimiter: str) -> tuple[Form, ...]:
 
 @functools.cache
 def _respelled_forms() -> tuple[Form, ...]:
-    european = rf"-?({_GROUPED.replace(',', '[.]')}|[0-9]{{1,3}})(,[0-9]+)?"
+    european = rf"-?({_GROUPED_BY_POINTS}|[0-9]{{1,3}})(,[0-9]+)?"
     clocks = (
         (f"{_DAY}:[0-9]{{2}}", "%H:%M"),
         (f"{_DAY}:[0-9]{{2}}:[0-9]{{2}}", "%H:%M:%S"),
@@ -207,7 +208,7 @@ def is_missing(texts: pa.Array) -> pa.Array:
 def _amounts() -> Iterator[Form]:
     """Numbers that all have the same sign of a currency or a percent sign before or behind them."""
     cents = rf"({_GROUPED}|[0-9]+)(\.[0-9]+)?"
-    european = rf"({_GROUPED.replace(',', '[.]')}|[0-9]+)(,[0-9]+)?"
+    european = rf"({_GROUPED_BY_POINTS}|[0-9]+)(,[0-9]+)?"
     for sign in CURRENCIES:
         before = rf"-?[{sign}] ?-?{cents}"
         yield Form(pa.float64(), before, _grouped(pa.float64()))

@@ -130,6 +130,12 @@ def test_rows_that_nothing_links_to_may_go():
     assert report["drop_duplicates"] == {"child": {"rows_dropped": 1}}
 
 
+def test_rows_with_a_key_that_others_link_to_repeat_none():
+    rows, _, report = clean_tables(LINKED_ROWS, {"drop_duplicates": True}, schema=linked())
+    assert rows["child"] == [{"id": 1, "note": "x"}]
+    assert report["drop_duplicates"] == {"child": {"rows_dropped": 1}}
+
+
 def test_numbers_that_are_none_become_missing():
     values = pa.array([1.0, float("nan"), None, float("inf"), -float("inf")])
     given = clean({"x": values, "y": pa.array([1, 2, 3, 4, 5])}, {})
