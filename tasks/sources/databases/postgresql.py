@@ -117,6 +117,8 @@ class PostgresqlDatabase(Database):
         with self._snapshot.reader(part.place["snapshot"], what) as connection:
             for block in blocks(connection, select, block_bytes):
                 yield decode(block)
+        # What another thread has freed since would stay with this one until it ends.
+        pa.default_memory_pool().release_unused()
         for column, n_lost in decode.lost.items():
             logger.warning(
                 "%s: %s infinite values or NaN in %r are made missing", what, f"{n_lost:,}", column

@@ -20,7 +20,7 @@ import pyarrow.csv
 from tasks.errors import SourceError
 from tasks.schema import TableSchema, arrow_schema
 
-BLOCK_BYTES = 2 * 2**20
+BLOCK_BYTES = 1 * 2**20
 """Bytes of a block at most, small enough for the processor's cache."""
 
 _NO_VALUES = {"infinity", "-infinity", "Infinity", "-Infinity", "NaN"}
