@@ -19,6 +19,7 @@ from tasks.errors import SourceUnavailable, WorkspaceError
 from tasks.sources.databases import postgresql
 from tasks.stages.ingest import ingest
 from tasks.storage import digest, read_json, read_table
+from tests import kafka
 from tests.datasets import dataset_params
 
 Query = Callable[[str], None]
@@ -329,3 +330,23 @@ def test_a_database_that_stays_away_ends_with_one_error(run, tmp_path, monkeypat
         pull(tmp_path)
     assert not (tmp_path / "raw").exists()
     assert not [t for t in threading.enumerate() if t.name.startswith("load")]
+
+
+def test_a_topic_lands_in_batches_and_stays_complete(tmp_path, monkeypatch, log):
+    with kafka.running() as broker:
+        monkeypatch.setenv("BROKER", broker.url)
+        columns = {"id": "int64"}
+        source = {"type": "kafka", "connection": "BROKER", "topic": "events", "columns": columns}
+        params = dataset_params(source=source | {"metadata": ["partition", "offset"]}, target=None)
+        broker.send("events", ['{"id": 1}', None, '{"id": 2, "more": 1}'], partition=1)
+        pull(tmp_path, params)
+        broker.send("events", ['{"id": 3, "more": 1}'])
+        broker.send("events", ['{"id": 4}'], partition=1)
+        pull(tmp_path, params)
+        assert came(log) == ["2 rows came since the last run, 0 of them in place of older ones"]
+        assert read_table(tmp_path / "raw", "events")["id"].to_pylist() == [1, 2, 3, 4]
+        report = read_json(tmp_path / "raw" / "report.json")
+        assert (report["tombstones"], report["undeclared_values"]) == (1, 2)
+        before = digest(tmp_path / "raw")
+        assert pull(tmp_path, params) == before
+        assert came(log) == ["0 rows came since the last run, 0 of them in place of older ones"]
