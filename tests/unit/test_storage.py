@@ -1,6 +1,8 @@
+import base64
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -120,3 +122,39 @@ def test_files_hold_nothing_but_the_rows(tmp_path: Path) -> None:
     write(tmp_path / "d", batch(0, 2))
     metadata = pq.read_metadata(tmp_path / "d" / "t" / "part-00000.parquet").metadata
     assert set(metadata) <= {b"ARROW:schema"}
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of more than one shard, stored encrypted."""
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+    monkeypatch.setattr("tasks.shards.SHARD_ROWS", 40_000)
+    columns = (Column(name="n", type="int64", meaning="numeric"),)
+    table = TableSchema(name="t", columns=columns, encrypted=True)
+    rng = np.random.default_rng(0)
+    rows = pa.RecordBatch.from_pydict({"n": rng.integers(0, 2**62, 100_000)})
+    storage.write_dataset(tmp_path, DatasetSchema(kind="tabular", tables=(table,)), {"t": [rows]})
+    return tmp_path
+
+
+def test_encrypted_tables_are_read_as_others(encrypted: Path) -> None:
+    names = sorted(path.name for path in (encrypted / "t").iterdir())
+    assert names == [f"part-0000{i}.parquet.enc" for i in range(3)]
+    expected = np.random.default_rng(0).integers(0, 2**62, 100_000)
+    assert (storage.read_table(encrypted, "t")["n"].to_numpy() == expected).all()
+    assert storage.count_rows(encrypted, "t") == 100_000
+    opened = storage.OpenTable(encrypted, "t")
+    assert len(opened) == 100_000
+    for _ in range(2):
+        read = np.concatenate([batch["n"].to_numpy() for batch in opened(["n"])])
+        assert (read == expected).all()
+
+
+@pytest.mark.parametrize("place", [60, 300_000, -20])
+def test_encrypted_shards_that_were_altered_are_named(encrypted: Path, place: int) -> None:
+    path = encrypted / "t" / "part-00001.parquet.enc"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"part-00001\.parquet\.enc is damaged or was altered"):
+        storage.read_table(encrypted, "t")

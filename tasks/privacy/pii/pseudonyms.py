@@ -10,9 +10,9 @@ Source:
 
 import base64
 import binascii
-import functools
 import hmac
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +104,29 @@ def check_locale(locale: str) -> None:
     _faker(locale)
 
 
-@functools.cache
+class _Fakers(threading.local):
+    """One of each locale for every thread: it is seeded before each value."""
+
+    def __init__(self) -> None:
+        self.by_locale: dict[str, Any] = {}
+
+
+_FAKERS = _Fakers()
+
+
 def _faker(locale: str) -> Any:
     from faker import Factory
 
-    try:
-        return Factory.create(locale)
-    except AttributeError as error:
-        raise ParamsError(
-            f"clean.personal: Faker has no locale {locale!r}; write one such as en_US, de_DE, ja_JP"
-        ) from error
+    known = _FAKERS.by_locale
+    if locale not in known:
+        try:
+            known[locale] = Factory.create(locale)
+        except AttributeError as error:
+            raise ParamsError(
+                f"clean.personal: Faker has no locale {locale!r}; write one such as en_US, de_DE or"
+                " ja_JP"
+            ) from error
+    return known[locale]
 
 
 def _digest(value: str, key: bytes) -> bytes:

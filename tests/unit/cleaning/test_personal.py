@@ -4,6 +4,7 @@ import base64
 import datetime
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -352,3 +353,10 @@ def test_all_others_get_what_fits_them() -> None:
     replaced = clean(rows, {"personal": {"*": "replace"}}, schema=schema)
     assert "a@b.org" not in replaced.values("note")[0]
     assert replaced.schema.main.column("note").personal  # what was not found is still there
+
+
+def test_threads_invent_the_same() -> None:
+    treatment = Treatment("replace", "person_name", KEY)
+    values = [pa.array([f"Ann{i} Lee{j}" for i in range(50)]) for j in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(treatment, values)) == [treatment(v) for v in values]
