@@ -116,6 +116,14 @@ class Cache:
         """Remove an entry now, unless somebody uses it."""
         _remove(self._place(drawer, key))
 
+    def forget(self, drawer: Drawer, since: float) -> None:
+        """Remove what was used since a moment (`time.time()`), unless somebody still uses it."""
+        folder = self.folder / drawer
+        for place in [path for path in folder.glob("*") if path.is_dir()]:
+            with contextlib.suppress(FileNotFoundError):
+                if place.stat().st_mtime >= since:
+                    _remove(place)
+
     def _make(self, place: Path, make: Callable[[Path], None], size_bytes: int) -> None:
         self._make_room(size_bytes)
         draft = place.with_suffix(".draft")

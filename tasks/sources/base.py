@@ -11,6 +11,7 @@ what broke, and puts the rows in order.
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,8 @@ class Source(ABC):
     Attributes:
         Settings: the keys under `source:` in params.yaml, each with its description.
         observes: whether the values decide the meanings (True), or `schema` knows them (False).
+        counted: what sources in other processes counted that read parts for this one; `counts` is
+            without it.
         after: by table, where an earlier read ended (see `end_of`): `parts` gives what came since.
     """
 
@@ -107,6 +110,7 @@ class Source(ABC):
         self.project = project
         self.opened = contextlib.ExitStack()
         self.after: dict[str, dict[str, Any]] = {}
+        self.counted: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         """Start to read; a source puts what it opens on `self.opened`."""

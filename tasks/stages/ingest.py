@@ -55,6 +55,17 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
         SourceUnavailable: the source does not answer.
         SourceError: it has not what was asked for, or no rows of it.
     """
+    started = time.time()
+    try:
+        _ingest(raw, params, project)
+    finally:
+        if params.source.settings.get("encrypt") is True:
+            # Fetched files are as they are where they come from.
+            Cache.of(project).forget("files", started)
+
+
+def _ingest(raw: Path, params: DatasetParams, project: Path) -> None:
+    """Pull until one pass saw one state of the source from its start to its end."""
     is_whole = False
     waits = itertools.islice(retry.waits(), MAX_RESTARTS)
     while True:
@@ -148,6 +159,7 @@ class _Pull:
     def _counts(self) -> dict[str, int]:
         """What the source has counted, of the rows of the last run too."""
         counts = Counter(self._source.counts())
+        counts.update(self._source.counted)
         if self._last is not None:
             counts.update(self._last.counts)
             if self._n_replaced and any(counts.values()):

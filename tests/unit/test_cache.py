@@ -106,6 +106,19 @@ def test_an_entry_is_in_use_as_long_as_somebody_has_it(tmp_path):
     assert not has(cache, "a")
 
 
+def test_what_was_used_of_late_can_be_forgotten(tmp_path):
+    cache = Cache(tmp_path, 1_000)
+    for key in "abc":
+        add(cache, key)
+        used(cache, key, 100)
+    started = time.time() - 1
+    assert has(cache, "b")
+    held = cache.find("files", "c")
+    cache.forget("files", started)
+    assert [key for key in "abc" if has(cache, key)] == ["a", "c"]
+    assert held is not None
+
+
 def test_more_than_the_limit_is_kept_while_it_is_used(tmp_path):
     cache = Cache(tmp_path, 100)
     big = cache.get("files", "a", fill(1_000), 1_000)

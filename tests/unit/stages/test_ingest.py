@@ -1,5 +1,6 @@
 """From a real source to a dataset folder."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tasks.stages.ingest import ingest
 from tasks.storage import digest, read_json, read_table
 from tests.conftest import DemoSource
 from tests.datasets import dataset_params
+from tests.web import Page, web_server
 
 
 @pytest.fixture
@@ -124,3 +126,15 @@ def test_a_constraint_on_what_the_table_has_not_is_refused(tmp_path):
     with pytest.raises(ParamsError, match=message):
         ingest(tmp_path / "raw", params, project=tmp_path)
     assert not (tmp_path / "raw").exists()
+
+
+def test_fetched_files_of_encrypted_data_do_not_stay_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROOFMINT_ENCRYPTION_KEY", base64.b64encode(bytes(32)).decode())
+    with web_server() as web:
+        web.pages["/t.csv"] = Page(b"a,b\n1,secret\n2,secret\n")
+        source = {"type": "files", "path": f"{web.url}/t.csv"}
+        cache = tmp_path / ".proofmint" / "cache" / "files"
+        for encrypt, n_files in ((True, 0), (False, 1)):
+            params = dataset_params(source=source | {"encrypt": encrypt}, target=None)
+            ingest(tmp_path / "raw", params, project=tmp_path)
+            assert len([path for path in cache.rglob("t.csv") if path.is_file()]) == n_files
