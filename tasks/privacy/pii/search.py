@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from tasks.privacy.pii.base import CHANCE, Finding, Match, Recogniser, Sample, Span, folded
 from tasks.registry import load, names
@@ -65,11 +65,14 @@ def find(name: str, values: pa.Array | pa.ChunkedArray, meaning: Meaning) -> Fin
 
 
 def spans(text: str, kinds: Sequence[Recogniser] | None = None) -> list[Span]:
-    """Where personal data is in a text, from left to right; of places that overlap, the longest."""
+    """Where personal data is in a text, from left to right; of places that overlap, the longest.
+
+    For taking it out: what is only likely to be a name counts as one.
+    """
     found = [
         Span(start, end, one.kind)
         for one in (recognisers() if kinds is None else kinds)
-        for start, end in one.spans(text)
+        for start, end in one.spans(text, eager=True)
     ]
     kept: list[Span] = []
     for span in sorted(found, key=lambda s: (s.start - s.end, s.start)):
@@ -129,7 +132,7 @@ def _judged(one: Recogniser, sample: Sample) -> list[tuple[Finding, Match]]:
     confidence = (match.n / n - match.chance) / (1 - match.chance)
     if match.n == 0 or confidence < least:
         return []
-    by_chance = binom.sf(match.n - 1, n, match.chance) if match.chance else 0.0
+    by_chance = float(bdtrc(match.n - 1, n, match.chance)) if match.chance else 0.0
     if by_chance > CHANCE and not hinted:
         return []
     finding = Finding(one.kind, round(confidence, 4), hinted, n, match.n, match.detail)
