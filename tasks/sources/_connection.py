@@ -55,7 +55,7 @@ def url_of(name: str) -> sa.URL:
 
 
 def connect(name: str, url: sa.URL) -> sa.Connection:
-    """Open a read-only transaction that sees one state of the database.
+    """Open a connection of SQLAlchemy.
 
     Args:
         name: by which messages call the database.
@@ -65,23 +65,12 @@ def connect(name: str, url: sa.URL) -> sa.Connection:
         SourceError: the database refuses the user, or there is no driver for it.
         SourceUnavailable: it does not answer.
     """
-    is_postgres = url.get_backend_name() == "postgresql"
     try:
-        engine = sa.create_engine(
-            url,
-            poolclass=sa.NullPool,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS} if is_postgres else {},
-        )
-        connection = engine.connect()
+        return sa.create_engine(url, poolclass=sa.NullPool).connect()
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise SourceError(f"no driver for {url.drivername!r} is installed: {error}") from error
     except DBAPIError as error:
         raise _unconnected(name, url, error) from None
-    if is_postgres:
-        connection = connection.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
-    return connection
 
 
 def explain(error: DBAPIError, what: str) -> SourceError:
