@@ -9,6 +9,7 @@ value does not fit, a second pass asks every block about the forms that are left
 import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,9 @@ from tasks.sources.formats._inference import (
     together,
 )
 from tasks.sources.formats._spool import Kept, Spool
-from tasks.sources.formats.base import opened
+from tasks.sources.formats.base import ahead
+
+OpenFile = Callable[[Location], AbstractContextManager[tuple[Path, Dialect]]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Found:
 
 def scan(
     files: Sequence[Location],
-    dialect_of: Callable[[Path], Dialect],
+    opened: OpenFile,
     forms: tuple[Form, ...],
     spool: Spool | None,
     workers: int | None,
@@ -69,7 +72,7 @@ def scan(
 
     Args:
         files: of equal columns.
-        dialect_of: how a file is written.
+        opened: gives a file and how it is written.
         forms: that values may have, the preferred ones first.
         spool: empty; None: keep nothing.
         workers: threads; None: by cores.
@@ -77,12 +80,13 @@ def scan(
     Returns:
         What was found; and the spool that holds the rows, if there is one that could.
     """
-    with opened(files[0]) as path:
-        dialect = dialect_of(path)
-        with contextlib.closing(read_texts(path, dialect)) as texts:
-            head = observe(itertools.islice(texts, 1), dialect.names, forms)
+    with (
+        opened(files[0]) as (path, dialect),
+        contextlib.closing(read_texts(path, dialect)) as texts,
+    ):
+        head = observe(itertools.islice(texts, 1), dialect.names, forms)
     plans = {name: Plan(found.forms) for name, found in head.items()}
-    seen, blocks = _pass(files, dialect_of, plans, spool, workers)
+    seen, blocks = _pass(files, opened, plans, spool, workers)
     unsure = {name for name, found in seen.items() if found.forms != plans[name].forms}
     if unsure:
         plans = {name: Plan(seen[name].forms, name not in unsure) for name in plans}
@@ -90,7 +94,7 @@ def scan(
             spool.close()
             spool = Spool()
         if spool is not None or any(plans[name].forms for name in unsure):
-            seen, blocks = _pass(files, dialect_of, plans, spool, workers)
+            seen, blocks = _pass(files, opened, plans, spool, workers)
     found = Found({name: observed.inferred() for name, observed in seen.items()}, blocks)
     return found, spool if spool is not None and spool.is_open else None
 
@@ -109,7 +113,7 @@ def finished(batch: pa.RecordBatch, columns: Mapping[str, Inferred]) -> pa.Recor
 
 def _pass(
     files: Sequence[Location],
-    dialect_of: Callable[[Path], Dialect],
+    opened: OpenFile,
     plans: dict[str, Plan],
     spool: Spool | None,
     workers: int | None,
@@ -128,10 +132,10 @@ def _pass(
 
     seen = {name: Observed(plan.forms, False, False, False) for name, plan in plans.items()}
     blocks: list[list[Kept]] = []
-    for file in files:
+    for file in ahead(files):
         kept: list[Kept] = []
-        with opened(file) as path:
-            results = map_texts(path, dialect_of(path), work, workers=workers)
+        with opened(file) as (path, dialect):
+            results = map_texts(path, dialect, work, workers=workers)
             for observed, block in results:
                 for name, found in zip(plans, observed, strict=True):
                     seen[name] = together(seen[name], found)

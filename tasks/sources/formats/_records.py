@@ -15,14 +15,7 @@ from tasks.sources.formats._forms import form_of, number_of
 from tasks.sources.formats._inference import Inferred
 from tasks.sources.formats._kinds import ALL_FORMS, Chunk, Evidence, converted
 from tasks.sources.formats._spool import Kept, Spool, new_spool, part_bounds
-from tasks.sources.formats.base import (
-    FilePart,
-    FileTable,
-    Format,
-    check_stamp,
-    opened,
-    stamp_of,
-)
+from tasks.sources.formats.base import FilePart, FileTable, Format, ahead
 
 CHUNK_BYTES = 2**22
 """Bytes of the records of a chunk; a longer record is one alone."""
@@ -61,9 +54,9 @@ class RecordFormat(Format):
         """See `Format.tables`: one table; the files are read for it, and the rows kept on disk."""
         evidence = Evidence()
         spool = new_spool(self.settings, files)
-        for file in files:
+        for file in ahead(files):
             kept = self._kept[file.url] = []
-            with opened(file) as path:
+            with self.first_look(file) as path:
                 for chunk in self.chunks(path):
                     evidence.add(chunk)
                     place = None if spool is None else spool.add(chunk.batch)
@@ -83,17 +76,15 @@ class RecordFormat(Format):
         forms = {name: number_of(i.form, ALL_FORMS) for name, i in self._columns.items()}
         parts = []
         for file in files:
-            with opened(file) as path:
-                stamp = stamp_of(file, path)
             for group in part_bounds(self._kept[file.url], PART_BYTES):
-                place = {
-                    "start": group[0].start if group else None,
-                    "end": group[-1].end if group else None,
-                    "kept": [kept.place for kept in group],
-                    "forms": forms,
-                    "stamp": stamp,
-                }
-                parts.append(FilePart(file, place))
+                part = self.part(
+                    file,
+                    start=group[0].start if group else None,
+                    end=group[-1].end if group else None,
+                    kept=[kept.place for kept in group],
+                    forms=forms,
+                )
+                parts.append(part)
         return parts
 
     def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
@@ -112,7 +103,6 @@ class RecordFormat(Format):
             for kept in place["kept"]:
                 yield self._spool.read(kept)
             return
-        with opened(part.file) as path:
-            check_stamp(part.file, path, place["stamp"])
+        with self.next_look(part) as path:
             for chunk in self.chunks(path, place["start"], place["end"]):
                 yield chunk.batch

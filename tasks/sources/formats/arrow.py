@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,10 +22,8 @@ from tasks.sources.formats.base import (
     FilePart,
     FileTable,
     Format,
+    ahead,
     check_same,
-    check_stamp,
-    opened,
-    stamp_of,
 )
 
 _MAGIC = b"ARROW1"
@@ -38,12 +37,18 @@ class Arrow(Format):
 
     suffixes = (".arrow", ".feather", ".ipc", ".arrows")
 
+    def __init__(self, settings: Any, batch_bytes: int) -> None:
+        """See `Format`."""
+        super().__init__(settings, batch_bytes)
+        self._n_batches: dict[str, int | None] = {}  # None: a stream
+
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
         """See `Format.tables`: one table, from the heads of the files alone."""
         first: tuple[Path, list[PlainColumn]] | None = None
-        for file in files:
-            with opened(file) as path, _reader(path) as reader:
+        for file in ahead(files):
+            with self.first_look(file) as path, _reader(path) as reader:
                 columns = plain_columns(reader.schema, path)
+                self._n_batches[file.url] = getattr(reader, "num_record_batches", None)
                 first = first or (path, columns)
                 check_same(first[0], spelled(first[1]), path, spelled(columns))
         return [FileTable(described(first[1] if first else []))]
@@ -53,26 +58,23 @@ class Arrow(Format):
         del table
         parts = []
         for file in files:
-            with opened(file) as path, _reader(path) as reader:
-                stamp = stamp_of(file, path)
-                ranges: list[list[int] | None] = [None]
-                if isinstance(reader, pa.ipc.RecordBatchFileReader):
-                    n = reader.num_record_batches
-                    starts = range(0, n, _PART_BATCHES)
-                    ranges = [[start, min(start + _PART_BATCHES, n)] for start in starts]
-            parts += [FilePart(file, {"batches": found, "stamp": stamp}) for found in ranges]
+            n = self._n_batches[file.url]
+            if n is None:
+                parts.append(self.part(file, batches=None))
+                continue
+            for start in range(0, n, _PART_BATCHES):
+                bounds = [start, min(start + _PART_BATCHES, n)]
+                parts.append(self.part(file, batches=bounds))
         return parts
 
     def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
         """See `Format.read`."""
         del table
-        with opened(part.file) as path:
-            check_stamp(part.file, path, part.place["stamp"])
-            with _reader(path) as reader:
-                columns = plain_columns(reader.schema, path)
-                for batch in _batches(path, reader, part.place["batches"]):
-                    for piece in in_batches(batch, self.batch_bytes):
-                        yield plain_batch(piece, columns)
+        with self.next_look(part) as path, _reader(path) as reader:
+            columns = plain_columns(reader.schema, path)
+            for batch in _batches(path, reader, part.place["batches"]):
+                for piece in in_batches(batch, self.batch_bytes):
+                    yield plain_batch(piece, columns)
 
 
 def _batches(

@@ -7,6 +7,7 @@ suffixes that it declares find it, or `format: <name>`.
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 
-from tasks.errors import SourceChanged, SourceError
+from tasks.errors import ProofmintError, SourceChanged, SourceError
 from tasks.locations.base import Location
 from tasks.schema import Column, TableSchema
 
@@ -66,6 +67,7 @@ class Format(ABC):
         self.settings = settings
         self.batch_bytes = batch_bytes
         self.opened = contextlib.ExitStack()
+        self._stamps: dict[str, list[int] | None] = {}
 
     def __enter__(self) -> Self:
         """Start to read; what is opened is put on `self.opened`."""
@@ -79,6 +81,30 @@ class Format(ABC):
     ) -> None:
         """Close what was opened."""
         self.opened.close()
+
+    @contextlib.contextmanager
+    def first_look(self, file: Location) -> Iterator[Path]:
+        """A file on this machine, as `opened`; what it is like now is kept for its parts."""
+        with opened(file) as path:
+            self._stamps[file.url] = stamp_of(file, path)
+            yield path
+
+    @contextlib.contextmanager
+    def next_look(self, part: FilePart) -> Iterator[Path]:
+        """The file of a part, as `opened`.
+
+        Raises:
+            SourceChanged: it is not what it was.
+        """
+        with opened(part.file) as path:
+            stamp = part.place["stamp"]
+            if stamp is not None and stamp_of(part.file, path) != stamp:
+                raise SourceChanged(f"{path} has changed while it was read; it is read anew")
+            yield path
+
+    def part(self, file: Location, **place: Any) -> FilePart:
+        """A part of a file that `first_look` saw."""
+        return FilePart(file, {**place, "stamp": self._stamps[file.url]})
 
     @abstractmethod
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
@@ -116,24 +142,27 @@ def opened(file: Location) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(path), file.url)) from error
 
 
+def ahead(files: Sequence[Location]) -> Iterator[Location]:
+    """The files one by one, while the next remote one is fetched."""
+    with ThreadPoolExecutor(1) as pool:
+        for i, file in enumerate(files):
+            if i + 1 < len(files) and "://" in files[i + 1].url:
+                pool.submit(_fetch, files[i + 1])
+            yield file
+
+
+def _fetch(file: Location) -> None:
+    # Who reads the file meets the fault, and tells it.
+    with contextlib.suppress(ProofmintError), file.reading():
+        pass
+
+
 def stamp_of(file: Location, path: Path) -> list[int] | None:
     """What tells one state of a local file from another; None: its location keeps watch."""
     if "://" in file.url:
         return None
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
-
-
-def check_stamp(file: Location, path: Path, stamp: list[int] | None) -> None:
-    """Refuse a file that was written to since its parts were made.
-
-    Raises:
-        SourceChanged: it was.
-    """
-    if stamp is not None and stamp_of(file, path) != stamp:
-        raise SourceChanged(
-            f"{path} has changed while it was read; it is read again from the start"
-        )
 
 
 def check_same(first: Path, expected: Sequence[str], path: Path, found: Sequence[str]) -> None:

@@ -1,6 +1,8 @@
 """Comma-separated values and their kin: any delimiter, quoting, encoding and compression."""
 
+import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,7 +14,7 @@ import pyarrow as pa
 from tasks.locations.base import Location
 from tasks.schema import TableSchema
 from tasks.sources.base import column
-from tasks.sources.formats._blocks import can_seek
+from tasks.sources.formats._blocks import BLOCK_BYTES, can_seek
 from tasks.sources.formats._delimited import map_texts
 from tasks.sources.formats._dialect import Dialect, Told, sniff
 from tasks.sources.formats._forms import Form, form_of, grouped_forms, number_of, plain_forms
@@ -24,13 +26,13 @@ from tasks.sources.formats.base import (
     FileTable,
     Format,
     check_same,
-    check_stamp,
-    opened,
-    stamp_of,
 )
 
 PART_BYTES = 2**26
 """Bytes of text of a part; a file that can be read from the start only is one part."""
+
+_BLOCK_TIMES = 6
+"""What a block takes in memory while it is worked on, by its own size."""
 
 
 class Delimited(Format):
@@ -62,18 +64,15 @@ class Delimited(Format):
         self._kept: dict[str, list[Kept]] = {}
         self._spool: Spool | None = None
         self._dialects: dict[Path, Dialect] = {}
+        self._seekable: set[str] = set()
 
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
         """See `Format.tables`: one table; the files are read for it, and the rows kept on disk."""
-        first: tuple[Path, tuple[str, ...]] | None = None
-        for file in files:
-            with opened(file) as path:
-                names = self._dialect(path).names
-                first = first or (path, names)
-                check_same(*first, path, names)
-        workers = self.settings.workers
-        spool = new_spool(self.settings, files)
-        found, self._spool = scan(files, self._dialect, self._forms, spool, workers)
+        settings = self.settings
+        cores = settings.workers or len(os.sched_getaffinity(0))
+        workers = max(1, min(cores, settings.memory_mib * 2**20 // (_BLOCK_TIMES * BLOCK_BYTES)))
+        spool = new_spool(settings, files)
+        found, self._spool = scan(files, self._opened, self._forms, spool, workers)
         if self._spool is not None:
             self.opened.callback(self._spool.close)
         self._columns = found.columns
@@ -87,19 +86,17 @@ class Delimited(Format):
         forms = {name: number_of(i.form, self._forms) for name, i in self._columns.items()}
         parts = []
         for file in files:
-            with opened(file) as path:
-                n_bytes = PART_BYTES if can_seek(path, self._dialect(path)) else sys.maxsize
-                stamp = stamp_of(file, path)
+            n_bytes = PART_BYTES if file.url in self._seekable else sys.maxsize
             for group in part_bounds(self._kept[file.url], n_bytes):
                 is_range = all(block.start is not None for block in group)
-                place = {
-                    "start": group[0].start if is_range else None,
-                    "end": group[-1].end if is_range else None,
-                    "kept": [block.place for block in group],
-                    "forms": forms,
-                    "stamp": stamp,
-                }
-                parts.append(FilePart(file, place))
+                part = self.part(
+                    file,
+                    start=group[0].start if is_range else None,
+                    end=group[-1].end if is_range else None,
+                    kept=[block.place for block in group],
+                    forms=forms,
+                )
+                parts.append(part)
         return parts
 
     def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
@@ -113,8 +110,7 @@ class Delimited(Format):
             for kept in place["kept"]:
                 yield finished(self._spool.read(kept), columns)
             return
-        with opened(part.file) as path:
-            check_stamp(part.file, path, place["stamp"])
+        with self.next_look(part) as path:
             yield from map_texts(
                 path,
                 self._dialect(path),
@@ -128,6 +124,17 @@ class Delimited(Format):
     def _forms(self) -> tuple[Form, ...]:
         mark = self.settings.thousands
         return tuple(plain_forms() if mark is None else grouped_forms(mark))
+
+    @contextlib.contextmanager
+    def _opened(self, file: Location) -> Iterator[tuple[Path, Dialect]]:
+        """A file and its dialect, whose columns are those of the first file."""
+        with self.first_look(file) as path:
+            dialect = self._dialect(path)
+            first, expected = next(iter(self._dialects.items()))
+            check_same(first, expected.names, path, dialect.names)
+            if can_seek(path, dialect):
+                self._seekable.add(file.url)
+            yield path, dialect
 
     def _dialect(self, path: Path) -> Dialect:
         if path not in self._dialects:

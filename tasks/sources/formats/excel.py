@@ -30,10 +30,8 @@ from tasks.sources.formats.base import (
     FilePart,
     FileTable,
     Format,
+    ahead,
     check_same,
-    check_stamp,
-    opened,
-    stamp_of,
 )
 
 INFLATED_BYTES = 2**31
@@ -69,13 +67,13 @@ class Excel(Format):
         evidence: dict[str, Evidence] = {}
         heads: dict[str, tuple[Path, list[str]]] = {}
         is_one = self.settings.sheet is not None
-        for file in files:
-            with opened(file) as path:
+        for file in ahead(files):
+            with self.first_look(file) as path:
                 names = self._sheets(path)
                 # Workbooks of one sheet each are one table, whatever the sheets are called.
                 is_one = is_one or (len(names) == 1 and not heads)
                 if heads and not is_one:
-                    check_same(files[0].local(), list(heads), path, names)
+                    check_same(next(iter(heads.values()))[0], list(heads), path, names)
                 for name in names:
                     table = "" if is_one else name
                     found = evidence.setdefault(table, Evidence())
@@ -108,11 +106,8 @@ class Excel(Format):
         forms = {name: number_of(i.form, ALL_FORMS) for name, i in self._columns[key].items()}
         parts = []
         for file in files:
-            with opened(file) as path:
-                stamp = stamp_of(file, path)
             sheet, places = self._kept[key][file.url]
-            place = {"sheet": sheet, "kept": places, "forms": forms, "stamp": stamp}
-            parts.append(FilePart(file, place))
+            parts.append(self.part(file, sheet=sheet, kept=places, forms=forms))
         return parts
 
     def read(self, table: TableSchema, part: FilePart) -> Iterator[pa.RecordBatch]:
@@ -125,8 +120,7 @@ class Excel(Format):
             for kept in part.place["kept"]:
                 yield converted(self._spool.read(kept), columns, is_spelled=False)
             return
-        with opened(part.file) as path:
-            check_stamp(part.file, path, part.place["stamp"])
+        with self.next_look(part) as path:
             for chunk in self._chunks(path, part.place["sheet"]):
                 yield converted(chunk.batch, columns, is_spelled=False)
 

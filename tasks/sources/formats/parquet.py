@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,10 +23,8 @@ from tasks.sources.formats.base import (
     FilePart,
     FileTable,
     Format,
+    ahead,
     check_same,
-    check_stamp,
-    opened,
-    stamp_of,
 )
 
 PART_BYTES = 2**26
@@ -37,12 +36,22 @@ class Parquet(Format):
 
     suffixes = (".parquet", ".pq", ".parq")
 
+    def __init__(self, settings: Any, batch_bytes: int) -> None:
+        """See `Format`."""
+        super().__init__(settings, batch_bytes)
+        self._sizes: dict[str, list[int]] = {}
+
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
         """See `Format.tables`: one table, from the ends of the files alone."""
         first: tuple[Path, list[PlainColumn]] | None = None
-        for file in files:
-            with opened(file) as path:
-                columns = plain_columns(parquet_schema(path), path)
+        for file in ahead(files):
+            with self.first_look(file) as path:
+                with naming(path, " as Parquet"), pq.ParquetFile(path) as found:
+                    columns = plain_columns(found.schema_arrow, path)
+                    groups = range(found.metadata.num_row_groups)
+                    self._sizes[file.url] = [
+                        found.metadata.row_group(i).total_byte_size for i in groups
+                    ]
                 first = first or (path, columns)
                 check_same(first[0], spelled(first[1]), path, spelled(columns))
         return [FileTable(described(first[1] if first else []))]
@@ -52,18 +61,12 @@ class Parquet(Format):
         del table
         parts = []
         for file in files:
-            with opened(file) as path, naming(path), pq.ParquetFile(path) as found:
-                sizes = [
-                    found.metadata.row_group(i).total_byte_size
-                    for i in range(found.metadata.num_row_groups)
-                ]
-                stamp = stamp_of(file, path)
+            sizes = self._sizes[file.url]
             start = n_bytes = 0
             for i, size in enumerate(sizes):
                 n_bytes += size
                 if n_bytes >= PART_BYTES or i == len(sizes) - 1:
-                    groups = list(range(start, i + 1))
-                    parts.append(FilePart(file, {"groups": groups, "stamp": stamp}))
+                    parts.append(self.part(file, groups=list(range(start, i + 1))))
                     start, n_bytes = i + 1, 0
         return parts
 
@@ -71,10 +74,9 @@ class Parquet(Format):
         """See `Format.read`."""
         del table
         groups = part.place["groups"]
-        with opened(part.file) as path:
-            check_stamp(part.file, path, part.place["stamp"])
-            with naming(path, f" (row groups {groups[0]} to {groups[-1]})"):
-                yield from self._batches(path, groups)
+        place = f" (row groups {groups[0]} to {groups[-1]})"
+        with self.next_look(part) as path, naming(path, place):
+            yield from self._batches(path, groups)
 
     def _batches(self, path: Path, groups: list[int]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path, memory_map=True) as file:
@@ -87,16 +89,6 @@ class Parquet(Format):
             )
             for batch in file.iter_batches(batch_size=n_rows, row_groups=groups):
                 yield plain_batch(batch, columns)
-
-
-def parquet_schema(path: Path) -> pa.Schema:
-    """The schema of a Parquet file.
-
-    Raises:
-        SourceError: it is none.
-    """
-    with naming(path, " as Parquet"):
-        return pq.read_schema(path)
 
 
 @contextlib.contextmanager
