@@ -24,9 +24,6 @@ _ONE_COLUMN = ("column", "column_A", "column_B")
 _ABOUT_NAMES = ("expect_table_column", "expect_column_to_exist")
 """Types, by how they begin, that look at the names of the columns and at no value."""
 
-_ABOUT_SHARES = ("_to_be_stable", "_to_repeat_as_before")
-"""Types, by how they end, that hold the rows as a whole against those that were learned from."""
-
 
 @dataclass(frozen=True)
 class Expected:
@@ -89,11 +86,6 @@ class Suite:
         kept = tuple(e for e in self.expectations if e.points is None or gate in e.points)
         if not kept:
             raise ParamsError(f"suite {self.name!r} expects nothing at the gate {gate!r}")
-        return dataclasses.replace(self, expectations=kept)
-
-    def without_shares(self) -> Self:
-        """The suite less what learned shares and distributions ask of the rows as a whole."""
-        kept = tuple(e for e in self.expectations if not e.type.endswith(_ABOUT_SHARES))
         return dataclasses.replace(self, expectations=kept)
 
     @property

@@ -12,7 +12,6 @@ from tasks.gates.suites import Suite, load_suite
 from tasks.metrics import judged, read_measurements
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
-from tasks.splits.record import BalanceRecord
 from tasks.storage import read_json, read_table, write_json
 from tasks.workspace import Gate, Layout
 
@@ -25,8 +24,7 @@ def validate(gate: Gate, at: Layout, params: DatasetParams, *, docs: Path) -> No
     Reads:
         at.suite(gate), and what the gate is about: the raw, clean or synthetic data, or the metrics
         of evaluation and audit. The constraints that are declared of the data come from its schema;
-        fixed combinations of synthetic data are held against at.balanced, which also tells whether
-        its classes were balanced: then learned shares are not asked of it.
+        fixed combinations of synthetic data are held against at.balanced.
 
     Writes:
         at.verdict(gate): only if it passes. A refusal is kept as `refusals/<dataset>/<gate>.json`
@@ -49,10 +47,6 @@ def validate(gate: Gate, at: Layout, params: DatasetParams, *, docs: Path) -> No
     else:
         folder = {"raw": at.raw, "clean": at.clean, "synthetic": at.synthetic}[gate]
         trained = at.balanced if gate == "synthetic" else None
-        if trained and (record := BalanceRecord.load(trained)) and record.target is not None:
-            # Classes of other shares than the real ones, as was asked for: `evaluate` holds them
-            # against real rows of the same shares.
-            suite = suite.without_shares()
         examinations = [*_examine_data(suite, folder), *_examine_constraints(folder, trained)]
         further = []
     checks = [check for e in examinations for check in e.checks] + further

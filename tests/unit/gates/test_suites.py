@@ -32,17 +32,6 @@ def test_a_suite_is_read_in_order_and_by_table(tmp_path):
     assert len(suite.sha256) == 64
 
 
-def test_learned_shares_can_be_left_out(tmp_path):
-    kinds = (
-        "expect_column_distribution_to_be_stable",
-        "expect_column_values_to_be_in_set",
-        "expect_table_rows_to_repeat_as_before",
-    )
-    entries = [{"type": kind, "kwargs": {"column": "x"}} for kind in kinds]
-    suite = load_suite(write(tmp_path, {"name": "d_raw", "expectations": entries}))
-    assert [e.type for e in suite.without_shares().expectations] == [kinds[1]]
-
-
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [

@@ -15,7 +15,6 @@ from tasks.errors import DataError, GateRefused, ParamsError
 from tasks.metrics import Measurement, write_measurements
 from tasks.params import DatasetParams, load_dataset
 from tasks.schema import DatasetSchema
-from tasks.splits.record import BalanceRecord
 from tasks.stages.clean import clean
 from tasks.stages.ingest import ingest
 from tasks.stages.validate import validate
@@ -163,20 +162,6 @@ def test_a_broken_table_is_refused_at_the_raw_gate(root, edit, names, message):
     text = refusal("raw", root, "breast_cancer")
     assert re.search(message, text), text
     assert text.startswith("gate raw of breast_cancer refused: ")
-
-
-def test_synthetic_data_with_balanced_classes_is_not_asked_for_the_real_shares(root):
-    at = Layout(root, "breast_cancer")
-    shutil.copytree(at.clean, at.synthetic)
-    change(
-        at.synthetic, "breast_cancer", lambda rows: rows.filter(pc.equal(rows["diagnosis"], "M"))
-    )
-    assert "diagnosis: expected" in refusal("synthetic", root, "breast_cancer")
-    at.balanced.mkdir()
-    BalanceRecord(method="generate", target="diagnosis", real_rows=1).save(at.balanced)
-    checks = hold("synthetic", root, "breast_cancer")["checks"]
-    assert checks
-    assert not [check for check in checks if check["type"].endswith("_to_be_stable")]
 
 
 def test_an_unknown_label_is_refused_and_the_next_good_run_passes(root):
