@@ -139,8 +139,14 @@ class Recogniser(ABC):
         del hinted
         return Match(sum(map(self.holds, sample.values)))
 
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where values of the kind are in a text: start and end of each."""
+    def spans(self, text: str, *, eager: bool = False) -> Iterator[tuple[int, int]]:
+        """Where values of the kind are in a text: start and end of each.
+
+        Args:
+            text: to be searched.
+            eager: to take out what is found, so that one too many costs less than one too few.
+        """
+        del eager
         if self.in_text is None:
             return
         for found in self.in_text.finditer(text):

@@ -78,11 +78,17 @@ _TITLES = frozenset(
         "univ",
     ]
 )
-_HONORIFIC = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Mlle|Monsieur|Madame|Señora?|Sra?|Sig(?:nora?)?)\.? +"
+_HONORIFIC = (
+    r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Mlle|[Mm]onsieur|[Mm]adame|[Ss]eñora?|[Ss]ra?"
+    r"|[Ss]ig(?:nora?|\.ra)?|[Pp]ani?|[Mm]evrouw|[Mm]eneer)\.? +"
+)
 _CAPITALISED = r"[^\W\d_a-zß-ÿ][^\W\d_]+(?:[-'’][^\W\d_]+)*"
 
-_RUN = re.compile(rf"\b{_CAPITALISED}(?:(?: [A-Z]\.)? {_CAPITALISED})+")
-"""Words with capitals, one after the other, with initials between them."""
+_RUN = re.compile(
+    rf"\b{_CAPITALISED}(?:(?: [A-Z]\.)?(?: (?:van|von|de|der|den|d[aiou]|del|dos|la|le|te[nr]|zur?|'t))"
+    rf"{{0,3}} {_CAPITALISED})+"
+)
+"""Words with capitals, one after the other, with initials and particles between them."""
 
 
 class PersonName(Recogniser):
@@ -131,20 +137,24 @@ class PersonName(Recogniser):
         """Whether it is written as a name, and a word of it is known."""
         return _is_shaped(value) and self._is_known(value, least=0.5)
 
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """After a title, or where a known given name stands before a known family name."""
+    def spans(self, text: str, *, eager: bool = False) -> Iterator[tuple[int, int]]:
+        """After a title, or where a known given name stands before a known family name.
+
+        Eager, before any word with a capital.
+        """
         for found in self.in_text.finditer(text):
             yield found.span()
         for run in _RUN.finditer(text):
             words = list(re.finditer(_CAPITALISED, run[0]))
             i = 0
             while i < len(words):
-                end = self._end_of_name([without_accents(word[0]) for word in words[i:]])
+                left = [without_accents(word[0]) for word in words[i:]]
+                end = self._end_of_name(left, eager=eager)
                 if end:
                     yield run.start() + words[i].start(), run.start() + words[i + end - 1].end()
                 i += end or 1
 
-    def _end_of_name(self, words: list[str]) -> int:
+    def _end_of_name(self, words: list[str], *, eager: bool) -> int:
         """How many words, from the first one on, are given names and then a family name; or 0."""
         if len(words[0]) <= 2 or words[0] not in self.known.first:
             return 0
@@ -153,7 +163,8 @@ class PersonName(Recogniser):
             if word in self.known.last:
                 end = i
             elif word not in self.known.first:
-                break
+                # A known given name and an unknown word: a name, but for places and such.
+                return i if eager and not end else end
         return end
 
     def _is_known(self, value: str, least: float) -> bool:

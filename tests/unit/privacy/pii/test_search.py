@@ -180,6 +180,12 @@ def test_every_kind_is_a_file_of_its_name() -> None:
     [
         ("Dear Mrs. Schmidt, thank you", [("person_name", "Mrs. Schmidt")]),
         ("I met Anna Maria Schmidt there", [("person_name", "Anna Maria Schmidt")]),
+        ("we met Angela Merkel in Berlin", [("person_name", "Angela Merkel")]),
+        (
+            "Jan van der Berg, John F. Kennedy",
+            [("person_name", "Jan van der Berg"), ("person_name", "John F. Kennedy")],
+        ),
+        ("la señora Zzyzx", [("person_name", "señora Zzyzx")]),
         ("New York is not Los Angeles", []),
         ("from 192.0.2.7 and 1.2.3.4.5", [("ip_address", "192.0.2.7")]),
         ("card 4111 1111 1111 1111, not 4111 1111 1111 1112", [("card", "4111 1111 1111 1111")]),
