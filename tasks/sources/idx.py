@@ -22,8 +22,9 @@ from pydantic import Field
 
 from tasks.errors import SourceError
 from tasks.locations.base import Location
-from tasks.locations.resolve import at, resolve
+from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
+from tasks.sources._located import place_of, reading
 from tasks.sources._pictures import (
     MAX_PIXELS,
     MODE_DESCRIPTION,
@@ -86,7 +87,7 @@ class IdxSource(Source):
         del table
         images, labels = self._headers
         n_images = images.shape[0]
-        place = {name: dict(location.place) for name, location in self._locations.items()}
+        place = {name: place_of(location) for name, location in self._locations.items()}
         is_whole = images.is_gzipped or (labels is not None and labels.is_gzipped)
         step = n_images if is_whole else max(1, PART_BYTES // max(1, images.item_bytes))
         return [
@@ -150,8 +151,9 @@ class IdxSource(Source):
         start: int,
         stop: int,
     ) -> Iterator[np.ndarray]:
-        location = at(place, given, self.project, connection=self.settings.connection)
-        path = opened.enter_context(location.reading())
+        _, path = opened.enter_context(
+            reading(place, given, self.project, self.settings.connection)
+        )
         header = _header(path, given)
         if not header.is_gzipped:
             shape = (header.shape[0], *header.shape[1:])

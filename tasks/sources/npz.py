@@ -11,8 +11,9 @@ from pydantic import Field
 
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.base import Location
-from tasks.locations.resolve import at, resolve
+from tasks.locations.resolve import resolve
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_schema
+from tasks.sources._located import place_of, reading
 from tasks.sources._pictures import MODE_DESCRIPTION, Mode
 from tasks.sources._rows import described
 from tasks.sources.arrays.base import Maker
@@ -116,22 +117,25 @@ class NpzSource(Source):
         del table
         parts = []
         for location in self._locations:
-            with self._opened(location) as (file, maker):
+            with location.reading() as path, self._made(path, location.url) as (file, maker):
                 header = maker.headers(file)[0]
+            place = place_of(location)
             n_rows = header.n_rows
             step = n_rows if file.is_archive else PART_BYTES // max(1, header.row_bytes)
             parts += [
-                Part({"file": dict(location.place), "rows": [i, min(i + max(1, step), n_rows)]})
+                Part({"file": place, "rows": [i, min(i + max(1, step), n_rows)]})
                 for i in range(0, n_rows, max(1, step))
             ]
         return parts
 
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The rows of a range, in the order of the arrays."""
-        connection = self.settings.connection
-        location = at(part.place["file"], self.settings.path, self.project, connection=connection)
-        with self._opened(location) as (file, maker):
-            yield from maker.batches(file, arrow_schema(table), *part.place["rows"])
+        place, settings = part.place, self.settings
+        with (
+            reading(place["file"], settings.path, self.project, settings.connection) as (at, path),
+            self._made(path, at.url) as (file, maker),
+        ):
+            yield from maker.batches(file, arrow_schema(table), *place["rows"])
 
     @cached_property
     def _locations(self) -> list[Location]:
@@ -154,17 +158,16 @@ class NpzSource(Source):
         return resolve(given, self.project, suffixes=SUFFIXES, connection=connection)
 
     @contextlib.contextmanager
-    def _opened(self, location: Location) -> Iterator[tuple[ArrayFile, Maker]]:
-        with contextlib.ExitStack() as opened:
-            file = self._file(opened, location)
-            label_file = None
-            if self._label_path is not None:
-                label_file = self._file(opened, self._resolved(self._label_path)[0])
-            yield file, self._maker(label_file)
-
-    def _file(self, opened: contextlib.ExitStack, location: Location) -> ArrayFile:
-        path = opened.enter_context(location.reading())
-        return ArrayFile(path, location.url, self.settings.inflated_gib)
+    def _made(self, path: Path, given: str) -> Iterator[tuple[ArrayFile, Maker]]:
+        """A file, and what makes rows of its arrays."""
+        limit = self.settings.inflated_gib
+        if self._label_path is None:
+            yield ArrayFile(path, given, limit), self._maker(None)
+            return
+        labels = self._resolved(self._label_path)[0]
+        with labels.reading() as label_path:
+            label_file = ArrayFile(label_path, labels.url, limit)
+            yield ArrayFile(path, given, limit), self._maker(label_file)
 
     def _maker(self, label_file: ArrayFile | None) -> Maker:
         settings = self.settings
@@ -182,7 +185,7 @@ class NpzSource(Source):
 
     def _columns_of(self, location: Location) -> list[Column]:
         memory = self.settings.memory_mib * 2**20
-        with self._opened(location) as (file, maker):
+        with location.reading() as path, self._made(path, location.url) as (file, maker):
             for header in maker.headers(file):
                 if file.is_archive and header.is_fortran and header.total_bytes > memory:
                     raise SourceError(

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from pydantic import Field
 
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.base import Location
-from tasks.locations.resolve import at, resolve
+from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, Kind, TableSchema, arrow_schema
+from tasks.sources._located import place_of, reading
 from tasks.sources._pictures import (
     FORMATS,
     MODE_DESCRIPTION,
@@ -28,6 +29,7 @@ from tasks.sources._rows import PartCounts, described, groups_of
 from tasks.sources.archives.members import members
 from tasks.sources.archives.samples import File, Sample, samples
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
+from tasks.sources.formats.base import ahead, opened
 
 SUFFIXES = (
     ".tar",
@@ -115,31 +117,30 @@ class ShardSource(Source):
         del table
         known = self._observed[1].known()
         return [
-            Part({"given": given, "file": dict(location.place), "json": known})
+            Part({"given": given, "file": place_of(location), "json": known})
             for given, location in self._locations
         ]
 
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The samples of an archive, in the order of a tar, or of the names in a zip."""
-        location = at(
-            part.place["file"],
-            part.place["given"],
-            self.project,
-            connection=self.settings.connection,
-        )
-        rows = self._rows(location, table, self._left_out.of(part))
-        known: Known = part.place["json"]
+        place = part.place
+        known: Known = place["json"]
         schema = arrow_schema(table)
         own = pa.schema([field for field in schema if field.name not in known])
-        for group in groups_of(rows, self.batch_bytes()):
-            batch = pa.RecordBatch.from_pylist(group, own)
-            if known:
-                chunk = chunk_of((_json(row["json"]), lambda: location.url) for row in group)
-                further = batch_of(chunk, known, is_spelled=False)
-                arrays = [*batch.columns, *further.columns]
-                names = [*batch.schema.names, *further.schema.names]
-                batch = pa.RecordBatch.from_arrays(arrays, names).select(schema.names)
-            yield batch.cast(schema)
+        with reading(place["file"], place["given"], self.project, self.settings.connection) as (
+            location,
+            path,
+        ):
+            rows = self._rows(location.url, path, table, self._left_out.of(part))
+            for group in groups_of(rows, self.batch_bytes()):
+                batch = pa.RecordBatch.from_pylist(group, own)
+                if known:
+                    chunk = chunk_of((_json(row["json"]), lambda: location.url) for row in group)
+                    further = batch_of(chunk, known, is_spelled=False)
+                    arrays = [*batch.columns, *further.columns]
+                    names = [*batch.schema.names, *further.schema.names]
+                    batch = pa.RecordBatch.from_arrays(arrays, names).select(schema.names)
+                yield batch.cast(schema)
 
     def counts(self) -> dict[str, int]:
         """Files that were left out."""
@@ -173,11 +174,12 @@ class ShardSource(Source):
         """How many samples have a text, a label, a whole number as label; the columns of JSON."""
         found: Counter[str] = Counter()
         columns = Columns()
-        for _, location in self._locations:
+        for location in ahead([location for _, location in self._locations]):
             unread = self._wanted - {"cls", "json"}
-            kept = self._seen(self._samples(location, Counter(), unread=unread), found)
-            for group in groups_of(kept, self.batch_bytes()):
-                columns.look((_json(row["json"]), lambda: self.settings.path) for row in group)
+            with opened(location) as path:
+                kept = self._seen(self._samples(location.url, path, Counter(), unread), found)
+                for group in groups_of(kept, self.batch_bytes()):
+                    columns.look((_json(row["json"]), lambda: self.settings.path) for row in group)
         if not found["samples"]:
             raise SourceError(
                 f"expected samples with a file {', '.join(sorted(self._needed))} in {self.settings.path}, found none"
@@ -196,11 +198,10 @@ class ShardSource(Source):
             yield _own_json(sample)
 
     def _samples(
-        self, location: Location, counts: Counter[str], unread: frozenset[str] = frozenset()
+        self, given: str, path: Path, counts: Counter[str], unread: Collection[str] = ()
     ) -> Iterator[Sample]:
-        with location.reading() as path:
-            found = members(path, location.url, self.settings.inflated_gib)
-            yield from samples(found, self._wanted, counts, unread)
+        found = members(path, given, self.settings.inflated_gib)
+        return samples(found, self._wanted, counts, unread)
 
     def _check(self, sample: Sample) -> None:
         """Refuse a sample without its image or text, or with several images."""
@@ -213,11 +214,11 @@ class ShardSource(Source):
             )
 
     def _rows(
-        self, location: Location, table: TableSchema, counts: Counter[str]
+        self, given: str, path: Path, table: TableSchema, counts: Counter[str]
     ) -> Iterator[dict[str, Any]]:
         names = table.column_names
         has_whole_labels = "label" in names and table.column("label").type == "int64"
-        for sample in self._samples(location, counts):
+        for sample in self._samples(given, path, counts):
             self._check(sample)
             row = _own_json(sample)
             if self.kind == "image":

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from tasks.errors import SourceError
 from tasks.locations.base import Location
-from tasks.locations.resolve import at, resolve
+from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
+from tasks.sources._located import place_of, reading
 from tasks.sources._rows import PartCounts, batches_of
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.files import FileSource
@@ -85,7 +86,7 @@ class TextSource(Source):
         """Groups of files where each is a text, else one file each."""
         if self._tables is not None:
             return self._tables.parts(table)
-        places = [dict(location.place) for location in self._locations]
+        places = [place_of(location) for location in self._locations]
         n = PART_FILES if self.settings.unit == "file" else 1
         return [Part({"files": places[i : i + n]}) for i in range(0, len(places), n)]
 
@@ -161,11 +162,11 @@ class TextSource(Source):
     def _rows(self, part: Part, *, has_labels: bool) -> Iterator[dict[str, Any]]:
         counts = self._left_out.of(part)
         for place in part.place["files"]:
-            location = at(
-                place, self.settings.path, self.project, connection=self.settings.connection
-            )
-            label = {"label": location.relative.partition("/")[0]} if has_labels else {}
-            with location.reading() as path:
+            with reading(place, self.settings.path, self.project, self.settings.connection) as (
+                location,
+                path,
+            ):
+                label = {"label": location.relative.partition("/")[0]} if has_labels else {}
                 for text in self._texts(path, counts):
                     yield {"text": text, **label}
 
