@@ -152,6 +152,27 @@ def read_batches(
             yield from _batches_of(file, columns)
 
 
+def row_groups(folder: Path, table: str) -> list[tuple[tuple[Path, int], int]]:
+    """Where the batches of a table lie, for those who read them apart from each other.
+
+    Returns:
+        What `read_group` takes, and how many batches it gives, in the order of the rows.
+    """
+    found = []
+    for path in _shard_paths(folder, table):
+        with _naming(path), open_shard(path) as file:
+            for i in range(file.num_row_groups):
+                n_rows = file.metadata.row_group(i).num_rows
+                found.append(((path, i), -(-n_rows // ROW_GROUP_ROWS)))
+    return found
+
+
+def read_group(path: Path, i: int) -> Iterator[pa.RecordBatch]:
+    """The batches of one row group: those that `read_batches` gives of it."""
+    with _naming(path), open_shard(path) as file:
+        yield from file.iter_batches(ROW_GROUP_ROWS, row_groups=[i])
+
+
 class OpenTable:
     """A table whose files stay open, for those who read it column by column.
 

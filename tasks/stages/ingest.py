@@ -5,8 +5,9 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -14,7 +15,7 @@ from tasks import retry
 from tasks.cache import Cache
 from tasks.engines._progress import LoadProgress
 from tasks.engines.base import Engine
-from tasks.errors import ParamsError, SchemaError, SourceChanged, SourceError
+from tasks.errors import ParamsError, SchemaError, SourceChanged, SourceError, SourceUnavailable
 from tasks.params import DatasetParams
 from tasks.registry import load
 from tasks.schema import IMAGE_TYPE, SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
@@ -23,12 +24,15 @@ from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings
 from tasks.storage import new_folder, read_batches, write_json, write_table
 
 MAX_RESTARTS = 3
-"""How often all is read again because the state that was being read is gone."""
+"""How often a source that does not answer is asked again, and how often all is read again because
+the state that was being read is gone."""
 
 OBSERVED_BYTES = 32 * 2**20
 """Of the rows that decide the meanings, where they are large."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class _CountsDiffer(Exception):
@@ -101,7 +105,7 @@ class _Pull:
         source = self._source
         # Whatever happens, threads end before the connections that they read from.
         with source, self._engine, new_folder(raw) as draft:
-            declared = source.schema()
+            declared = _answer(source.schema)
             snapshots = Snapshots(Cache.of(self._project), self._params.source, declared)
             if not self._is_whole:
                 self._last = snapshots.last()
@@ -139,7 +143,7 @@ class _Pull:
 
     def _new(self, table: TableSchema) -> Iterator[pa.RecordBatch]:
         """What the source gives, shown on the way."""
-        parts = list(self._source.parts(table))
+        parts = list(_answer(lambda: self._source.parts(table)))
         with LoadProgress(table.name, len(parts)) as progress:
             loaded = self._engine.load(self._source, table, parts, progress.part)
             yield from progress.watch(loaded)
@@ -165,6 +169,21 @@ class _Pull:
             if self._n_replaced and any(counts.values()):
                 raise _CountsDiffer
         return dict(sorted(counts.items()))
+
+
+def _answer(ask: Callable[[], T]) -> T:
+    """What a source says, asked again a few times where it does not answer."""
+    waits = itertools.islice(retry.waits(), MAX_RESTARTS)
+    while True:
+        try:
+            return ask()
+        except SourceChanged:
+            raise
+        except SourceUnavailable as error:
+            if (wait := next(waits, None)) is None:
+                raise
+            logger.warning("%s; it is asked again in %.1f s", error, wait)
+            time.sleep(wait)
 
 
 def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
