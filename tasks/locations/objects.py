@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import glob
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from tasks.locations.remote import CHUNK_BYTES, Found, Remote, masked, unversion
 
 _VERSION_KEYS = ("ETag", "etag", "md5", "generation", "LastModified", "last_modified", "mtime")
 """What file systems call the version of a file; the first one that a file has counts."""
+
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 _BLOCK_BYTES = 8 * 2**20
 """Of one request."""
@@ -104,8 +107,10 @@ class ObjectFiles(Remote):
 
     def key(self, file: Found) -> str:
         """See `Remote.key`."""
-        endpoint = getattr(self._system, "endpoint_url", None) or urlsplit(self.url).netloc
-        return "\n".join((self._protocol, str(endpoint), file.path))
+        given = self.connection.options(self._protocol) if self.connection else {}
+        endpoints = (given.get("endpoint_url"), *map(os.environ.get, _ENDPOINT_VARIABLES))
+        server = next((str(e) for e in endpoints if e), urlsplit(self.url).netloc)
+        return "\n".join((self._protocol, server, file.path))
 
     @contextlib.contextmanager
     def read(self, file: Found, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks import retry
 from tasks.errors import ParamsError, SourceError, SourceUnavailable
 from tasks.schema import DatasetSchema
-from tasks.stages.ingest import ingest
+from tasks.stages.ingest import MAX_RESTARTS, ingest
 from tasks.storage import digest, read_json, read_table
 from tests.conftest import DemoSource
 from tests.datasets import dataset_params
@@ -89,11 +90,13 @@ def test_a_fault_leaves_what_was_there(tmp_path, text, target, message):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".proofmint", "raw", "t.csv"]
 
 
-def test_a_database_that_is_down_leaves_nothing(tmp_path, monkeypatch, cancer):
+def test_a_database_that_is_down_leaves_nothing(tmp_path, monkeypatch, cancer, caplog):
+    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setenv("PROOFMINT_DEMO", "postgresql://u:p@127.0.0.1:1/d")
     with pytest.raises(SourceUnavailable):
         ingest(tmp_path / "raw", cancer, project=tmp_path)
     assert list(tmp_path.iterdir()) == []
+    assert caplog.text.count("does not answer") == MAX_RESTARTS
 
 
 def test_an_unknown_source_is_refused_with_the_choices(tmp_path):
