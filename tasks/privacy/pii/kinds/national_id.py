@@ -1,5 +1,6 @@
 """Numbers that states give to people, by their form, their dates and their check digits."""
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,11 +35,15 @@ class Issued:
     chance: float
     written: bool = False
 
+    @functools.cached_property
+    def _form(self) -> re.Pattern[str]:
+        return re.compile(self.form)
+
     def holds(self, value: str) -> bool:
         """Whether `value` is one, in capitals."""
-        return re.fullmatch(self.form, value) is not None and self.is_valid(
-            re.sub(r"[\s./-]", "", value)
-        )
+        if self._form.fullmatch(value) is None:
+            return False
+        return self.is_valid(re.sub(r"[\s./-]", "", value))
 
 
 def _day(year: str, month: str, day: str) -> bool:
@@ -211,6 +216,9 @@ _TEXT_FORMS = "|".join(
 )
 
 
+_DIGITS = re.compile(r"\d.*\d.*\d")
+
+
 class NationalId(Recogniser):
     """Numbers of some twenty countries; plain digits count only beyond what chance would give."""
 
@@ -237,7 +245,8 @@ class NationalId(Recogniser):
 
     def match(self, sample: Sample, *, hinted: bool) -> Match:
         """By the country that most values are of, beyond what chance gives."""
-        values = [v.upper() for v in sample.values if 8 <= len(v) <= 24]
+        # Shorter than the shortest, longer than the longest, or without digits: none of all these.
+        values = [v.upper() for v in sample.values if 8 <= len(v) <= 24 and _DIGITS.search(v)]
         best = Match(0)
         for one in ISSUED:
             if one.chance == 1.0 and not hinted:
