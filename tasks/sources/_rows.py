@@ -7,8 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.errors import ParamsError
-from tasks.schema import Column, Meaning
 from tasks.sources.base import Part
 
 BATCH_ROWS = 8_192
@@ -58,21 +56,6 @@ class PartCounts:
     def total(self) -> Counter[str]:
         """The counts of all parts together."""
         return sum(list(self._parts.values()), Counter())
-
-
-def described(columns: Iterable[Column], given: Mapping[str, Meaning]) -> list[Column]:
-    """The columns with the meanings that people have stated.
-
-    For sources that know the meanings of their columns (`Source.observes` is False).
-
-    Raises:
-        ParamsError: `given` names a column that is not there.
-    """
-    known = list(columns)
-    names = [column.name for column in known]
-    if unknown := sorted(set(given) - set(names)):
-        raise ParamsError(f"source.meanings names unknown columns {unknown}; choose from: {names}")
-    return [c.model_copy(update={"meaning": given.get(c.name, c.meaning)}) for c in known]
 
 
 def _size_of(row: Mapping[str, Any]) -> int:

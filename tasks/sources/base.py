@@ -273,6 +273,30 @@ def with_meanings(
     return schema.model_copy(update={"tables": tuple(tables)})
 
 
+def with_statements(
+    schema: DatasetSchema, given: Mapping[str, Meaning], personal: Mapping[str, bool | str]
+) -> DatasetSchema:
+    """`schema` with what people have stated of its columns, for sources that know all else.
+
+    Args: see `with_meanings`.
+
+    Raises:
+        ParamsError: see `with_meanings`.
+    """
+    _check_given(schema, given, personal)
+    tables = []
+    for table in schema.tables:
+        columns = []
+        for c in table.columns:
+            facts: dict[str, Any] = {"meaning": given.get(c.name, c.meaning)}
+            if (said := personal.get(c.name)) is not None:
+                kind = said if isinstance(said, str) else None
+                facts |= {"personal": bool(said), "personal_kind": kind}
+            columns.append(c.model_copy(update=facts))
+        tables.append(table.model_copy(update={"columns": tuple(columns)}))
+    return schema.model_copy(update={"tables": tuple(tables)})
+
+
 def _check_given(
     schema: DatasetSchema, given: Mapping[str, Meaning], personal: Mapping[str, bool | str]
 ) -> None:

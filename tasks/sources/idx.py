@@ -32,7 +32,7 @@ from tasks.sources._pictures import (
     picture_columns,
     picture_of_pixels,
 )
-from tasks.sources._rows import batches_of, described
+from tasks.sources._rows import batches_of
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 
 TABLE = "images"
@@ -79,8 +79,7 @@ class IdxSource(Source):
             )
         label = column("label", pa.int64(), nullable=False)
         others = [] if labels is None else [label.model_copy(update={"meaning": "categorical"})]
-        columns = described(picture_columns(others), self.settings.meanings)
-        return self.dataset(table_schema(TABLE, columns))
+        return self.dataset(table_schema(TABLE, picture_columns(others)))
 
     def parts(self, table: TableSchema) -> Sequence[Part]:
         """Ranges of images; a gzipped file is one part, because it has no middle."""

@@ -22,7 +22,7 @@ from tasks.sources._pictures import (
     picture_columns,
     picture_of,
 )
-from tasks.sources._rows import PartCounts, batches_of, described
+from tasks.sources._rows import PartCounts, batches_of
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.files import FileSource
 
@@ -66,8 +66,7 @@ class ImageSource(Source):
             others = self._metadata.columns
         elif not self._has_loose_images:
             others = [column("label", pa.string(), nullable=False)]
-        columns = described(picture_columns(others), self.settings.meanings)
-        return self.dataset(table_schema(TABLE, columns))
+        return self.dataset(table_schema(TABLE, picture_columns(others)))
 
     def parts(self, table: TableSchema) -> Sequence[Part]:
         """Groups of files, by their names: label first."""

@@ -15,7 +15,6 @@ from tasks.locations.resolve import resolve
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_schema
 from tasks.sources._located import place_of, reading
 from tasks.sources._pictures import MODE_DESCRIPTION, Mode
-from tasks.sources._rows import described
 from tasks.sources.arrays.base import Maker
 from tasks.sources.arrays.files import ArrayFile
 from tasks.sources.arrays.images import ImageMaker
@@ -108,8 +107,6 @@ class NpzSource(Source):
                     f"expected the columns of {self._locations[0].url} in {location.url} too:"
                     f" {_listed(columns)}; found: {_listed(others)}"
                 )
-        if self.kind == "image":
-            columns = described(columns, self.settings.meanings)
         return self.dataset(table_schema(self.settings.table or self._name(), columns))
 
     def parts(self, table: TableSchema) -> Sequence[Part]:

@@ -25,7 +25,7 @@ from tasks.sources._pictures import (
     picture_of,
 )
 from tasks.sources._records import Columns, Known, Record, batch_of, chunk_of, decoded, json_record
-from tasks.sources._rows import PartCounts, described, groups_of
+from tasks.sources._rows import PartCounts, groups_of
 from tasks.sources.archives.members import members
 from tasks.sources.archives.samples import File, Sample, samples
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
@@ -109,8 +109,7 @@ class ShardSource(Source):
                 " have already; rename them"
             )
         self.observes = bool(further)
-        columns = [*own, *further] if further else described(own, self.settings.meanings)
-        return self.dataset(table_schema(f"{self.kind}s", columns))
+        return self.dataset(table_schema(f"{self.kind}s", [*own, *further]))
 
     def parts(self, table: TableSchema) -> Sequence[Part]:
         """One for each archive."""

@@ -20,7 +20,7 @@ from tasks.params import DatasetParams
 from tasks.registry import load
 from tasks.schema import IMAGE_TYPE, SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
 from tasks.snapshots import Merge, Snapshot, Snapshots
-from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings
+from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings, with_statements
 from tasks.storage import new_folder, read_batches, write_json, write_table
 
 MAX_RESTARTS = 3
@@ -115,10 +115,12 @@ class _Pull:
             ends = {table.name: source.end_of(table) for table in declared.tables}
             counts = self._counts()
             self._last = None  # it need not stay any longer
+            settings = source.settings
             if source.observes:
                 first = {table.name: _first_rows(draft, table) for table in schema.tables}
-                settings = source.settings
                 schema = with_meanings(schema, first, settings.meanings, settings.personal)
+            else:
+                schema = with_statements(schema, settings.meanings, settings.personal)
             (draft / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")
             n_bytes = {name: _size(draft / name) for name in rows}
             report = {"source": self._params.source.type, "rows": rows, "bytes": n_bytes}

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.errors import ParamsError, SourceError
 from tasks.schema import DatasetSchema, ForeignKey, TableSchema
-from tasks.sources.base import column, table_schema, with_meanings
+from tasks.sources.base import column, table_schema, with_meanings, with_statements
 
 
 def meaning(values, name="c", *, target=None, key=(), given=None) -> str:
@@ -81,3 +81,17 @@ def test_a_meaning_that_the_source_declares_stays():
     schema = DatasetSchema(kind="image", tables=(table,))
     assert with_meanings(schema, rows, {}).main.columns[0].meaning == "categorical"
     assert with_meanings(schema, rows, {"c": "numeric"}).main.columns[0].meaning == "numeric"
+
+
+def test_what_people_state_is_taken_where_the_source_knows_all_else():
+    columns = (column("label", pa.string()), column("width", pa.int32()))
+    schema = DatasetSchema(kind="image", tables=(TableSchema(name="t", columns=columns),))
+    found = with_statements(schema, {"label": "identifier"}, {"label": "person_name"}).main
+    assert [(c.meaning, c.personal, c.personal_kind) for c in found.columns] == [
+        ("identifier", True, "person_name"),
+        ("numeric", False, None),
+    ]
+    with pytest.raises(ParamsError, match=r"source\.meanings names unknown columns \['gone'\]"):
+        with_statements(schema, {"gone": "text"}, {})
+    with pytest.raises(ParamsError, match=r"source\.personal names unknown kinds \['gone'\]"):
+        with_statements(schema, {}, {"label": "gone"})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tasks.errors import ParamsError, SourceError
+from tasks.errors import SourceError
 from tasks.sources import _pictures, images
 from tasks.sources.images import ImageSource
 from tests.datasets import png
@@ -271,14 +271,6 @@ def test_metadata_that_does_not_fit_is_refused_with_its_row(tmp_path, content, m
     opened = ImageSource({"path": "pictures"}, kind="image", target="k", project=tmp_path)
     with pytest.raises(SourceError, match=message):
         rows(opened)
-
-
-def test_meanings_are_taken_and_checked(tmp_path):
-    put(tmp_path, "a/1.png", png())
-    given = source(tmp_path, meanings={"label": "identifier"}).schema()
-    assert given.main.column("label").meaning == "identifier"
-    with pytest.raises(ParamsError, match="unknown columns"):
-        source(tmp_path, meanings={"gone": "text"}).schema()
 
 
 @pytest.fixture
