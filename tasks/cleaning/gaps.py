@@ -5,7 +5,6 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.cleaning.base import put_in
 from tasks.cleaning.statistics.exact import exact_of, value_of
@@ -14,14 +13,17 @@ from tasks.cleaning.statistics.neighbours import Neighbour
 
 def fill_forward(values: pa.Array, before: Neighbour | None) -> pa.Array:
     """Each missing value is that of the nearest row before that has one; the first stay missing."""
-    filled = pc.fill_null_forward(values)
-    return filled if before is None else pc.fill_null(filled, before.value)
+    rows = np.arange(1, len(values) + 1)
+    places = np.maximum.accumulate(np.where(_is_known(values), rows, 0))
+    return pa.concat_arrays([_one(before, values.type), values]).take(pa.array(places))
 
 
 def fill_backward(values: pa.Array, behind: Neighbour | None) -> pa.Array:
     """Each missing value is that of the nearest row behind that has one; the last stay missing."""
-    filled = pc.fill_null_backward(values)
-    return filled if behind is None else pc.fill_null(filled, behind.value)
+    n_rows = len(values)
+    rows = np.where(_is_known(values), np.arange(n_rows), n_rows)
+    places = np.minimum.accumulate(rows[::-1])[::-1]
+    return pa.concat_arrays([values, _one(behind, values.type)]).take(pa.array(places))
 
 
 def interpolate(values: pa.Array, before: Neighbour | None, behind: Neighbour | None) -> pa.Array:
@@ -29,21 +31,29 @@ def interpolate(values: pa.Array, before: Neighbour | None, behind: Neighbour | 
 
     The first and the last ones are as their only neighbour. There is a known value somewhere.
     """
-    known = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
-    rows = known
+    rows = np.flatnonzero(_is_known(values))
     points = values.drop_null()
     if before is not None:
         rows = np.concatenate([[before.row], rows])
-        points = pa.concat_arrays([pa.array([before.value], values.type), points])
+        points = pa.concat_arrays([_one(before, values.type), points])
     if behind is not None:
         rows = np.concatenate([rows, [behind.row]])
-        points = pa.concat_arrays([points, pa.array([behind.value], values.type)])
-    missing = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
+        points = pa.concat_arrays([points, _one(behind, values.type)])
+    missing = np.flatnonzero(~_is_known(values))
     right = np.searchsorted(rows, missing)
     left = np.maximum(right - 1, 0)
     right = np.minimum(right, len(rows) - 1)
     filled = _between(points, rows, missing, left, right)
     return put_in(values, values.is_null(), filled)
+
+
+def _is_known(values: pa.Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _one(near: Neighbour | None, kind: pa.DataType) -> pa.Array:
+    """(1,) of the type: a neighbour's value, or a missing one."""
+    return pa.nulls(1, kind) if near is None else pa.array([near.value], kind)
 
 
 def _between(

@@ -94,7 +94,9 @@ class Moments(Statistic):
         n_values = len(values) - values.null_count
         if n_values == 0:
             return Moment()
-        ends = pc.min_max(values)
+        # Arrow has no order of durations.
+        is_span = pa.types.is_duration(values.type)
+        ends = pc.min_max(values.view(pa.int64()) if is_span else values)
         return Moment(
             n_values,
             total(values),
