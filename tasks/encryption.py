@@ -21,12 +21,12 @@ Source:
 
 import base64
 import binascii
-import functools
 import hashlib
 import hmac
 import io
 import os
 import struct
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -181,8 +181,16 @@ class DecryptedFile(io.RawIOBase):
         self._n_chunks = max(1, -(-size // (self._chunk_bytes + _TAG_BYTES)))
         self._size = size - self._n_chunks * _TAG_BYTES
         self._position = 0
-        self._chunk = functools.lru_cache(maxsize=_KEPT_CHUNKS)(self._decrypted)
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._chunk(self._n_chunks - 1)
+
+    def _chunk(self, i: int) -> bytes:
+        if i not in self._kept:
+            self._kept[i] = self._decrypted(i)
+            if len(self._kept) > _KEPT_CHUNKS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(i)
+        return self._kept[i]
 
     def _decrypted(self, i: int) -> bytes:
         stride = self._chunk_bytes + _TAG_BYTES
@@ -242,8 +250,8 @@ class DecryptedFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file and forget what was decrypted."""
-        if not self.closed and hasattr(self, "_chunk"):
-            self._chunk.cache_clear()
+        if not self.closed and hasattr(self, "_kept"):
+            self._kept.clear()
             self._stream.close()
         super().close()
 

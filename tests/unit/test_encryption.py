@@ -167,3 +167,19 @@ def test_the_key_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         encryption.key()
     (tmp_path / "key").write_text(base64.b64encode(MASTER).decode() + "\n")
     assert encryption.key() == MASTER
+
+
+def test_a_reader_that_is_dropped_is_closed_at_once(tmp_path: Path) -> None:
+    path, _ = _written(tmp_path)
+    file = DecryptedFile(path)
+    file.read(10)
+    stream = file._stream
+    del file
+    assert stream.closed
+
+
+def test_only_a_few_chunks_are_kept(tmp_path: Path) -> None:
+    path, _ = _written(tmp_path, n_chunks=20)
+    with DecryptedFile(path) as file:
+        assert file.read() == bytes(20 * CHUNK_BYTES)
+        assert len(file._kept) == 16
