@@ -95,3 +95,34 @@ def test_what_people_state_is_taken_where_the_source_knows_all_else():
         with_statements(schema, {"gone": "text"}, {})
     with pytest.raises(ParamsError, match=r"source\.personal names unknown kinds \['gone'\]"):
         with_statements(schema, {}, {"label": "gone"})
+
+
+def test_personal_columns_are_found_and_people_know_better():
+    rows = pa.table(
+        {
+            "id": [1, 2, 3],
+            "mail": ["ann@example.org", "bob@example.org", None],
+            "band": ["Ann Lee", "Bob Ray", "Cy Young"],
+            "code": ["A-1", "B-2", "C-3"],
+        }
+    )
+    columns = [column(field.name, field.type) for field in rows.schema]
+    table = table_schema("t", columns, primary_key=["id"])
+    schema = DatasetSchema(kind="tabular", tables=(table,))
+
+    def personal(**said):
+        found = with_meanings(schema, {"t": rows}, {}, said).main.columns
+        return {c.name: c.personal_kind or True for c in found if c.personal}
+
+    assert personal() == {"mail": "email"}
+    assert personal(mail=False, code=True, band="person_name") == {
+        "code": True,
+        "band": "person_name",
+    }
+    assert personal(mail=True) == {"mail": "email"}
+    with pytest.raises(ParamsError, match=r"source\.personal names unknown columns \['gone'\]"):
+        personal(gone=True)
+    with pytest.raises(
+        ParamsError, match=r"unknown kinds \['name'\]; choose from: true, false, addr"
+    ):
+        personal(band="name")
