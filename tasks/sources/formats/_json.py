@@ -14,6 +14,9 @@ class Number(str):
     __slots__ = ()
 
 
+_KINDS = {Number: ValueKind.NUMBER, str: ValueKind.TEXT}
+
+
 class RepeatedNameError(ValueError):
     """An object has two values of one name."""
 
@@ -32,19 +35,19 @@ def flattened(
     record: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str | None, ValueKind]]:
     """Name, spelling and kind of each value of a record; `a.b` is b of the object a."""
-    for name, value in record.items():
-        if value is None:
-            yield prefix + name, None, ValueKind.NOTHING
-        elif isinstance(value, Number):
-            yield prefix + name, value, ValueKind.NUMBER
-        elif isinstance(value, str):
-            yield prefix + name, value, ValueKind.TEXT
+    for inner, value in record.items():
+        name = prefix + inner if prefix else inner
+        kind = _KINDS.get(type(value))
+        if kind is not None:
+            yield name, value, kind
+        elif value is None:
+            yield name, None, ValueKind.NOTHING
         elif isinstance(value, bool):
-            yield prefix + name, "true" if value else "false", ValueKind.TRUTH
+            yield name, "true" if value else "false", ValueKind.TRUTH
         elif isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{name}.")
+            yield from flattened(value, f"{name}.")
         else:
-            yield prefix + name, spelled(value), ValueKind.NESTED
+            yield name, spelled(value), ValueKind.NESTED
 
 
 def spelled(value: Any) -> str:

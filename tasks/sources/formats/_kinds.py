@@ -119,7 +119,7 @@ class ChunkBuilder:
             if len(values) < n:
                 values.extend([None] * (n - len(values)))
             values.append(spelling)
-            if spelling is not None:
+            if spelling is not None and kind is not self._kinds[name]:
                 self._kinds[name] |= kind
         self.n_rows = n + 1
 
