@@ -18,7 +18,14 @@ from tasks.engines.base import Engine
 from tasks.errors import ParamsError, SchemaError, SourceChanged, SourceError, SourceUnavailable
 from tasks.params import DatasetParams
 from tasks.registry import load
-from tasks.schema import IMAGE_TYPE, SCHEMA_FILE, DatasetSchema, TableSchema, arrow_schema
+from tasks.schema import (
+    IMAGE_TYPE,
+    SCHEMA_FILE,
+    DatasetSchema,
+    TableSchema,
+    arrow_schema,
+    arrow_type,
+)
 from tasks.snapshots import Merge, Snapshot, Snapshots
 from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings, with_statements
 from tasks.storage import new_folder, read_batches, write_json, write_table
@@ -26,6 +33,9 @@ from tasks.storage import new_folder, read_batches, write_json, write_table
 MAX_RESTARTS = 3
 """How often a source that does not answer is asked again, and how often all is read again because
 the state that was being read is gone."""
+
+TYPING = frozenset({"types", "units"})
+"""Steps of cleaning after which columns have other types."""
 
 OBSERVED_BYTES = 32 * 2**20
 """Of the rows that decide the meanings, where they are large."""
@@ -189,9 +199,20 @@ def _answer(ask: Callable[[], T]) -> T:
 
 
 def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
-    """The schema with the declared constraints, which are about the main table."""
+    """The schema with the declared constraints, which are about the main table.
+
+    Those that do not fit the type of a column are left to cleaning, where it changes types.
+    """
+    types = {column.name: arrow_type(column) for column in schema.main.columns}
+    waiting = [
+        constraint
+        for constraint in params.constraints
+        if not TYPING.isdisjoint(params.clean.steps)
+        and types.keys() >= set(constraint.names)
+        and constraint.problem(types)
+    ]
     try:
-        main = schema.main.constrained(params.constraints)
+        main = schema.main.constrained([c for c in params.constraints if c not in waiting])
     except SchemaError as error:
         raise ParamsError(str(error)) from error
     return schema.model_copy(update={"tables": (main, *schema.tables[1:])})

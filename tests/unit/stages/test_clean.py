@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.errors import DataError
+from tasks.errors import DataError, ParamsError
 from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.stages.clean import clean
+from tasks.stages.ingest import ingest
 from tasks.storage import digest, read_json, read_table, write_dataset
 from tests.datasets import dataset_params, png, write_images, write_people
 
@@ -100,3 +101,28 @@ def test_the_same_settings_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         clean(tmp_path / "raw", tmp_path / name, dataset_params(clean=settings))
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
+
+
+RANGE = {"type": "range", "column": "age", "min_value": 0, "max_value": 120}
+
+
+def test_a_constraint_may_be_about_a_type_that_cleaning_gives(tmp_path):
+    (tmp_path / "people.csv").write_text("age,sex\n31,f\nunknown,m\n52,f\n", encoding="utf-8")
+    params = dataset_params(constraints=[RANGE], clean={"types": {"age": "int64"}})
+    ingest(tmp_path / "raw", params, project=tmp_path)
+    assert DatasetSchema.load(tmp_path / "raw").main.constraints == ()
+    clean(tmp_path / "raw", tmp_path / "clean", params)
+    assert [c.words for c in DatasetSchema.load(tmp_path / "clean").main.constraints] == [
+        "0 <= age <= 120"
+    ]
+
+
+def test_a_constraint_that_fits_no_type_is_refused(tmp_path):
+    (tmp_path / "people.csv").write_text("age,sex\nyoung,f\nold,m\n", encoding="utf-8")
+    params = dataset_params(constraints=[RANGE])
+    with pytest.raises(ParamsError, match=r"constraints\.0 \(range\)"):
+        ingest(tmp_path / "raw", params, project=tmp_path)
+    params = dataset_params(constraints=[RANGE], clean={"types": {"age": "string"}})
+    ingest(tmp_path / "raw", params, project=tmp_path)
+    with pytest.raises(ParamsError, match=r"after cleaning: constraints\.0 \(range\)"):
+        clean(tmp_path / "raw", tmp_path / "clean", params)
