@@ -30,11 +30,15 @@ ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 16 * 2**20
 """Bytes in memory from which a row group ends, which is what limits those of images and texts."""
 
+COLUMN_BYTES = 64 * 2**10
+"""Bytes that a row group has for each of its columns at least: finding a column in a file costs as
+much as reading thousands of its values. It counts from 256 columns on."""
+
 SHARD_ROWS = 2**19
 """Rows of a shard at most; several are encoded at once, so memory holds more than one."""
 
 SHARD_BYTES = 64 * 2**20
-"""Bytes in memory from which a shard ends."""
+"""Bytes in memory from which a shard ends, or four row groups where those are larger."""
 
 WRITER_BYTES = 128 * 2**20
 """Rows that wait for the encoder, if nobody says otherwise."""
@@ -130,18 +134,21 @@ class RowGroup:
 def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[RowGroup]:
     """The rows cut into row groups and shards.
 
-    A row group ends with its `ROW_GROUP_ROWS`-th row, or with the one that fills `ROW_GROUP_BYTES`; a
-    shard ends with its `SHARD_ROWS`-th row, or with the row group that fills `SHARD_BYTES`.
+    A row group ends with its `ROW_GROUP_ROWS`-th row, or with the one that fills `ROW_GROUP_BYTES`
+    (with many columns, `COLUMN_BYTES` for each); a shard ends with its `SHARD_ROWS`-th row, or with
+    the row group that fills `SHARD_BYTES`.
     """
     shard = rows_before = bytes_before = 0
     pieces: list[pa.RecordBatch] = []
     n_rows = n_bytes = 0
     for batch in batches:
         ends = np.cumsum(row_bytes(batch))
+        group_bytes = max(ROW_GROUP_BYTES, COLUMN_BYTES * batch.num_columns)
+        shard_bytes = max(SHARD_BYTES, 4 * group_bytes)
         start = 0
         while start < batch.num_rows:
             done = int(ends[start - 1]) if start else 0
-            stop = 1 + int(np.searchsorted(ends, done + ROW_GROUP_BYTES - n_bytes))
+            stop = 1 + int(np.searchsorted(ends, done + group_bytes - n_bytes))
             longest = min(ROW_GROUP_ROWS - n_rows, SHARD_ROWS - rows_before - n_rows)
             stop = min(stop, start + longest, batch.num_rows)
             pieces.append(batch.slice(start, stop - start))
@@ -149,11 +156,11 @@ def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[RowGroup]:
             n_bytes += int(ends[stop - 1]) - done
             start = stop
             is_shard_full = rows_before + n_rows == SHARD_ROWS
-            if n_rows == ROW_GROUP_ROWS or n_bytes >= ROW_GROUP_BYTES or is_shard_full:
+            if n_rows == ROW_GROUP_ROWS or n_bytes >= group_bytes or is_shard_full:
                 yield RowGroup(shard, pieces, n_rows, n_bytes)
                 rows_before, bytes_before = rows_before + n_rows, bytes_before + n_bytes
                 pieces, n_rows, n_bytes = [], 0, 0
-                if is_shard_full or bytes_before >= SHARD_BYTES:
+                if is_shard_full or bytes_before >= shard_bytes:
                     shard, rows_before, bytes_before = shard + 1, 0, 0
     if pieces:
         yield RowGroup(shard, pieces, n_rows, n_bytes)

@@ -51,6 +51,12 @@ def test_row_groups_of_large_values_end_by_bytes():
     assert cuts([batch.slice(i, 1) for i in range(6)]) == cuts([batch])
 
 
+def test_row_groups_of_many_columns_are_larger():
+    wide = pa.RecordBatch.from_pydict({str(i): np.zeros(8_193) for i in range(512)})
+    # 512 columns of 64 KiB: 8,192 rows of 8 bytes; four of these row groups are a shard.
+    assert cuts([wide] * 5)[:5] == [*((0, 8_192, 32 * MIB) for _ in range(4)), (1, 8_192, 32 * MIB)]
+
+
 def test_bytes_of_rows_are_those_of_their_values():
     batch = pa.RecordBatch.from_pydict(
         {
