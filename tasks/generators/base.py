@@ -66,12 +66,15 @@ class DataGenerator(nn.Module, ABC):
         supports_dp: whether it can be trained with differential privacy: one objective, no loss of
             a row that depends on other rows, and a `TabularEncoder`, which can be fitted privately.
         holds_target: whether rows can be drawn for given values of the target.
+        learns_in_steps: whether it learns from the rows that the loop gives it; else its encoder has
+            learned all, and rows that are added or weighed change nothing.
     """
 
     Params: ClassVar[type[Record]]
     encoder_class: ClassVar[type[Encoder]]
     supports_dp: ClassVar[bool] = False
     holds_target: ClassVar[bool] = True
+    learns_in_steps: ClassVar[bool] = True
 
     @abstractmethod
     def __init__(self, encoder: Encoder, params: Record) -> None:

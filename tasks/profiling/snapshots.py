@@ -13,7 +13,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
@@ -25,13 +24,13 @@ from tasks.registry import load
 from tasks.schema import DatasetSchema
 from tasks.seeding import rng_for
 from tasks.sources.base import Source, with_meanings
-from tasks.storage import count_rows, is_stored, read_batches, read_json, write_json
+from tasks.storage import count_rows, is_stored, read_group, read_json, row_groups, write_json
 
 PROFILE_FILE = "profile.json"
 DRIFT_FILE = "drift.json"
 
-PROFILED_ROWS = 1_000_000
-"""Of a table, from which its profile is taken: every n-th batch, if there are more rows."""
+PROFILED_ROWS = 300_000
+"""Of a table, from which its profile is taken: every n-th row group, if there are more rows."""
 
 HINT_ROWS = 20_000
 """Of the source that are looked at where a column is missing."""
@@ -155,12 +154,10 @@ def renames_in(message: str, changes: Sequence[Change]) -> str:
 
 
 def _spread(raw: Path, table: str) -> Iterator[pa.RecordBatch]:
-    """Batches of the whole table, as many as have `PROFILED_ROWS`, evenly apart."""
-    n_rows = count_rows(raw, table)
-    step = max(1, int(np.ceil(n_rows / PROFILED_ROWS)))
-    for i, batch in enumerate(read_batches(raw, table)):
-        if i % step == 0:
-            yield batch
+    """Row groups of the whole table, evenly apart, that have `PROFILED_ROWS` together."""
+    step = max(1, -(-count_rows(raw, table) // PROFILED_ROWS))
+    for (path, i), _ in row_groups(raw, table)[::step]:
+        yield from read_group(path, i)
 
 
 def _folder(state: Path, dataset: str) -> Path:

@@ -16,6 +16,7 @@ from tasks.errors import ParamsError, TrainingError, WorkspaceError
 from tasks.noise import derive_key
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
+from tasks.splits.balancing import ADDING
 from tasks.splits.record import BalanceRecord
 from tasks.storage import StoredRows, count_rows, digest, new_folder
 from tasks.tracking import Tracker, Training
@@ -70,7 +71,14 @@ def train(
     where = f"datasets.{dataset}.generator_params"
     settings = generator_params(cls, params.generator_params, where)
     check_private_dataset(cls, params, f"datasets.{dataset}")
-    if params.balance.method == "generate" and not cls.holds_target:
+    method = params.balance.method
+    if method in ("class_weights", *ADDING) and not cls.learns_in_steps:
+        raise ParamsError(
+            f"datasets.{dataset}.balance.method: {params.generator} measures the real rows at once,"
+            f" and {method!r} would change nothing; take generate or undersample, or another"
+            " generator"
+        )
+    if method == "generate" and not cls.holds_target:
         raise ParamsError(
             f"datasets.{dataset}.balance.method: {params.generator} cannot draw rows for given values"
             " of the target, which 'generate' asks for; choose another generator, or class_weights"

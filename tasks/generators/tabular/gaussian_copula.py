@@ -53,6 +53,7 @@ class GaussianCopula(DataGenerator):
 
     Params: ClassVar[type[Record]] = GaussianCopulaParams
     encoder_class: ClassVar[type[Encoder]] = CopulaEncoder
+    learns_in_steps: ClassVar[bool] = False
 
     correlations: Tensor
 

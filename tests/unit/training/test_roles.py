@@ -127,6 +127,10 @@ def test_what_cannot_be_done_is_refused_before_the_training(tmp_path, tracker):
     for settings, message in (
         ({"generator": "tvae", "balance": {"method": "generate"}}, "tvae cannot draw rows for"),
         (
+            {"generator": "gaussian_copula", "balance": {"method": "smote"}},
+            "'smote' would change nothing; take generate or undersample",
+        ),
+        (
             {
                 "balance": {"method": "class_weights"},
                 "train": {"privacy": {"epsilon": 1.0}},
