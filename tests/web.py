@@ -21,6 +21,7 @@ class Page:
         redirect: where it sends to.
         login: `user:password` that it wants.
         length: of the file, as it says; None: the true one.
+        encoding: what it says that the content is packed with.
     """
 
     content: bytes = b""
@@ -31,6 +32,7 @@ class Page:
     redirect: str | None = None
     login: str | None = None
     length: int | None = None
+    encoding: str | None = None
 
 
 @dataclass
@@ -82,6 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{end}")
         if page.etag is not None:
             self.send_header("ETag", page.etag)
+        if page.encoding is not None:
+            self.send_header("Content-Encoding", page.encoding)
         self.send_header("Content-Length", str(page.length or len(content)))
         self.end_headers()
         with contextlib.suppress(ConnectionError):  # who only wants the headers hangs up

@@ -24,6 +24,8 @@ from tasks.locations.remote import (
 
 _PASSING_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
+_PACKED_SUFFIXES = (".gz", ".tgz", ".zst", ".br", ".z")
+
 _LIBRARY_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
@@ -43,8 +45,9 @@ class HttpFile(Remote):
         """See `Remote.find`; a URL is one file."""
         del suffixes
         with self._answer({}) as answer:
-            length = answer.headers.get("Content-Length")
-            size = int(length) if length and length.isdecimal() else None
+            length = answer.headers.get("Content-Length", "")
+            is_known = length.isdecimal() and not self._is_packed(answer)
+            size = int(length) if is_known else None
             name = PurePosixPath(unquote(urlsplit(self.url).path)).name or "data"
             version = _version(answer) or unversioned()
         return [Found(masked(self.url), name, size, version)]
@@ -67,8 +70,15 @@ class HttpFile(Remote):
             at = _first_byte(answer) if answer.status_code == 206 else 0
             if at not in (0, start):
                 raise SourceUnavailable(f"{file.path} answered with bytes that were not asked for")
-            # Bytes as they are: what decodes them later is the reader of the format.
-            yield at, answer.raw.stream(CHUNK_BYTES, decode_content=False)
+            yield at, answer.raw.stream(CHUNK_BYTES, decode_content=self._is_packed(answer))
+
+    def _is_packed(self, answer: requests.Response) -> bool:
+        """Whether the server packs the file for the way, although it was asked not to.
+
+        Some servers say so of files that are packed themselves; those are left as they are.
+        """
+        is_encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
+        return is_encoded and not urlsplit(self.url).path.lower().endswith(_PACKED_SUFFIXES)
 
     @contextlib.contextmanager
     def _answer(self, headers: Mapping[str, str]) -> Iterator[requests.Response]:

@@ -133,7 +133,7 @@ class RemoteFile(Location):
         if there and expected is not None and there == expected:
             return
         is_same = not self.found.version.startswith(_UNVERSIONED)
-        if not is_same or (expected is not None and there > expected):
+        if not is_same or expected is None or there > expected:
             there = 0
         with self.remote.read(self.found, there) as (start, chunks), target.open("ab") as out:
             out.truncate(start)

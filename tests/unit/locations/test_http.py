@@ -1,5 +1,6 @@
 """Files of a web server that breaks off, refuses, changes and redirects."""
 
+import gzip
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_what_broke_off_is_resumed(web, tmp_path):
 def test_without_ranges_it_starts_again(web, tmp_path):
     web.pages["/a.csv"] = Page(CONTENT, ranges=False, breaks_after=[9, 200_000])
     assert fetch(f"{web.url}/a.csv", tmp_path) == CONTENT
+
+
+def test_what_the_server_packs_for_the_way_is_unpacked(web, tmp_path):
+    packed = gzip.compress(CONTENT)
+    web.pages["/a.csv"] = Page(packed, encoding="gzip", breaks_after=[9, 500])
+    assert fetch(f"{web.url}/a.csv", tmp_path) == CONTENT
+    web.pages["/a.csv.gz"] = Page(packed, encoding="gzip", breaks_after=[9, 500])
+    assert fetch(f"{web.url}/a.csv.gz", tmp_path) == packed
 
 
 def test_progress_resets_the_count_of_tries(web, tmp_path):
