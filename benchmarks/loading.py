@@ -4,7 +4,7 @@
     python benchmarks/loading.py --rows 10000000            the figures that count: half an hour
     python benchmarks/loading.py --rows 100000000 --systems proofmint copy --sources postgresql
 
-From PostgreSQL and from CSV: ours (the stage `ingest`, at its defaults), pandas (`read_sql`,
+From PostgreSQL, CSV and MariaDB (where it is installed): ours (the stage `ingest`, at its defaults), pandas (`read_sql`,
 `read_csv`, `to_parquet`; all rows at once, as people write it), ConnectorX, DuckDB, and
 `COPY … TO STDOUT` into nothing, which is the limit: a server cannot give its rows sooner. All on the
 same rows of the same machine, one after the other, each a whole process; medians of several runs.
@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from harness.loaded import Postgres, postgres_running, tree_bytes
+from harness.loaded import Mariadb, Postgres, mariadb_running, postgres_running, tree_bytes
 from harness.measured import measure
 from harness.systems import HOME, ROOT, RUNNERS, System
 
@@ -36,7 +36,13 @@ SYSTEMS = {
         "pandas",
         "pandas",
         "load_table.py",
-        ("pandas==3.1.1", _PYARROW, "SQLAlchemy==2.1.9", "psycopg2-binary==2.9.13"),
+        (
+            "pandas==3.1.1",
+            _PYARROW,
+            "SQLAlchemy==2.1.9",
+            "psycopg2-binary==2.9.13",
+            "pymysql==1.2.4",
+        ),
     ),
     "connectorx": System(
         "connectorx", "ConnectorX", "load_table.py", ("connectorx==0.4.6", _PYARROW)
@@ -44,7 +50,14 @@ SYSTEMS = {
     "duckdb": System("duckdb", "DuckDB", "load_table.py", ("duckdb==2.0.0",)),
     LIMIT: System(LIMIT, "`COPY … TO STDOUT` into nothing", "load_table.py"),
 }
-SOURCES = {"postgresql": tuple(SYSTEMS), "csv": (OURS, "pandas", "duckdb")}
+SOURCES = {
+    "postgresql": tuple(SYSTEMS),
+    "csv": (OURS, "pandas", "duckdb"),
+    "mariadb": (OURS, "pandas", "connectorx", LIMIT),
+}
+
+PLACE = HOME / "loading"
+"""The server, the files and what is written."""
 
 _STAGE = Path(__file__).parent / "harness" / "loading_stage.py"
 
@@ -54,8 +67,12 @@ Run = dict[str, Any]
 def main(arguments: list[str]) -> int:
     """Measure what is asked for and not known yet, and print it."""
     options = _options(arguments)
-    with postgres_running(HOME / "loading") as server:
+    with postgres_running(PLACE) as postgres, mariadb_running(postgres) as mariadb:
         for source in options.sources:
+            server = mariadb if source == "mariadb" else postgres
+            if server is None:
+                print("\nmariadb: skipped, it is not installed (Debian: mariadb-server)")
+                continue
             systems = [name for name in SOURCES[source] if name in options.systems]
             runs: dict[str, list[Run]] = {name: [] for name in systems}
             for repeat in range(options.repeats):
@@ -64,7 +81,7 @@ def main(arguments: list[str]) -> int:
                     runs[name].append(_known(server, source, name, repeat, options))
             print(f"\n## {source}, {options.rows:,} rows x 12 columns\n\n{_table(runs)}\n")
             if source == "postgresql":
-                print(*_bars(runs, server.text_bytes(options.rows)), sep="\n")
+                print(*_bars(runs, postgres.text_bytes(options.rows)), sep="\n")
             elif {OURS, "duckdb"} <= runs.keys():
                 ratio = _median(runs[OURS], "wall_seconds") / _median(
                     runs["duckdb"], "wall_seconds"
@@ -73,22 +90,24 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def benchmark(server: Postgres, source: str, name: str, n_rows: int, out: Path) -> Run:
+def benchmark(server: Postgres | Mariadb, source: str, name: str, n_rows: int, out: Path) -> Run:
     """What one system took, the server's part included."""
     table = server.table(n_rows)
     url = server.url
     if name == OURS:
         settings = {"type": "sql", "connection": "LOADING", "table": table}
-        if source == "csv":
+        if isinstance(server, Postgres) and source == "csv":
             settings = {"type": "files", "path": str(server.csv(n_rows))}
-        described = server.home / "source.json"
+        described = PLACE / "source.json"
         described.write_text(json.dumps(settings))
         command: list[str | Path] = [sys.executable, _STAGE, described, out]
     else:
         system = SYSTEMS[name]
         system.install()
-        origin = ["database", url, table] if source != "csv" else ["csv", server.csv(n_rows), "-"]
-        command = [system.python, RUNNERS / system.runner, name, *map(str, origin), out]
+        origin = ["database", url, table]
+        if isinstance(server, Postgres) and source == "csv":
+            origin = ["csv", str(server.csv(n_rows)), "-"]
+        command = [system.python, RUNNERS / system.runner, name, *origin, out]
     before = server.cpu_seconds()
     # Python keeps what it compiled, as it does for users.
     environment = {"LOADING": url, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
@@ -99,7 +118,7 @@ def benchmark(server: Postgres, source: str, name: str, n_rows: int, out: Path) 
 
 
 def _known(
-    server: Postgres, source: str, name: str, repeat: int, options: argparse.Namespace
+    server: Postgres | Mariadb, source: str, name: str, repeat: int, options: argparse.Namespace
 ) -> Run:
     """What is known of a run; measured now if nothing is."""
     folder = HOME / "results" / "loading" / f"{source}-{options.rows}"
@@ -108,7 +127,7 @@ def _known(
     if path.exists() and not options.fresh:
         known: Run = json.loads(path.read_text())
         return known
-    out = server.home / "out"
+    out = PLACE / "out"
     _remove(out)
     found = benchmark(server, source, name, options.rows, out)
     _remove(out)
@@ -157,10 +176,24 @@ def _bars(runs: dict[str, list[Run]], n_bytes: int) -> list[str]:
             + _beside(client, walls[1]),
             "- MB of it a second on the wall: " + _beside(*walls),
         ]
-    if {OURS, "pandas"} <= runs.keys():
-        ratio = _median(runs["pandas"], "wall_seconds") / _median(runs[OURS], "wall_seconds")
-        lines.append(f"- ours is {ratio:.1f} times as fast as pandas")
-    return lines
+    return lines + _ratios(runs)
+
+
+def _ratios(runs: dict[str, list[Run]]) -> list[str]:
+    """The time on the wall beside that of each peer that ended well."""
+    seconds = {
+        name: _median(all_runs, "wall_seconds")
+        for name, all_runs in runs.items()
+        if name != LIMIT and any(run["exit_status"] == 0 for run in all_runs)
+    }
+    ours = seconds.pop(OURS, None)
+    if ours is None:
+        return []
+    return [
+        f"- {SYSTEMS[name].label} takes {theirs / ours:.2f} times as long as ours, ours"
+        f" {ours / theirs:.2f} times as long as it"
+        for name, theirs in seconds.items()
+    ]
 
 
 def _beside(ours: float, limit: float) -> str:

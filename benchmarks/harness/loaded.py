@@ -1,16 +1,24 @@
 """The tables that `benchmarks/loading.py` loads: twelve columns of mixed types, in servers and files."""
 
 import contextlib
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+import pymysql
+from harness.systems import ROOT
 from psycopg2 import sql
 
 from tasks.commands import postgres
 from tasks.commands.postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from tests.mariadb import MariadbServer
 
 DATABASE = "loading"
 
@@ -30,6 +38,20 @@ SELECT i, (random() * 1000000)::integer, round((random() * 10000)::numeric, 2),
     CASE WHEN random() < 0.3 THEN NULL ELSE repeat('lorem ipsum, "dolor" ', (random() * 3)::integer) END,
     md5(i::text)::uuid
 FROM generate_series(1, %s) i
+"""
+
+
+_MARIADB_COLUMNS = """
+id bigint PRIMARY KEY, customer_id integer NOT NULL, amount decimal(12, 2) NOT NULL, rate double,
+quantity smallint, is_member boolean NOT NULL, created_at datetime(6) NOT NULL, birth date,
+country varchar(2) NOT NULL, email varchar(64), note text, code char(36) NOT NULL
+"""
+
+_FROM_CSV = """
+FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"' ESCAPED BY '' IGNORE 1 LINES
+(id, customer_id, amount, @rate, quantity, @is_member, @created_at, birth, country, email, @note, code)
+SET rate = NULLIF(@rate, ''), is_member = (@is_member = 't'), note = NULLIF(@note, ''),
+    created_at = TRIM(TRAILING '+00' FROM @created_at)
 """
 
 
@@ -100,6 +122,68 @@ class Postgres:
             time.sleep(0.05)
         times = postmaster.cpu_times()
         return float(times.children_user + times.children_system)
+
+
+@dataclass(frozen=True)
+class Mariadb:
+    """A MariaDB of the benchmark's own, filled from the rows that PostgreSQL has.
+
+    Attributes:
+        server: that runs.
+        rows: where they are from.
+    """
+
+    server: "MariadbServer"
+    rows: Postgres
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy."""
+        return self.server.url(DATABASE)
+
+    def table(self, n_rows: int) -> str:
+        """As `Postgres.table`."""
+        name, path = self.rows.table(n_rows), self.rows.csv(n_rows)
+        self.server.run(None, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        with self._connected() as connection, connection.cursor() as cursor:
+            if not cursor.execute("SHOW TABLES LIKE %s", (name,)):
+                cursor.execute(f"CREATE TABLE {name} ({_MARIADB_COLUMNS})")
+                cursor.execute(f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE {name} {_FROM_CSV}")
+                connection.commit()
+        return name
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server so far."""
+        (process,) = (
+            found
+            for found in psutil.process_iter()
+            if f"--port={self.server.port}" in _command(found) and found.name() == "mariadbd"
+        )
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    def _connected(self) -> "pymysql.Connection":
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.server.port,
+            user="owner",
+            password=self.server.password,
+            database=DATABASE,
+            local_infile=True,
+        )
+
+
+@contextlib.contextmanager
+def mariadb_running(rows: Postgres) -> Iterator[Mariadb | None]:
+    """A new server; None where MariaDB is not installed."""
+    if shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
+        yield None
+        return
+    sys.path.append(str(ROOT))  # a script finds what is beside it alone
+    from tests import mariadb
+
+    with mariadb.running() as server:
+        yield Mariadb(server, rows)
 
 
 class _Counter:

@@ -8,10 +8,11 @@ Each peer does what its documentation shows for this, at its defaults but for zs
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 
 def pandas_database(url: str, table: str, out: Path) -> None:
@@ -37,7 +38,7 @@ def connectorx_database(url: str, table: str, out: Path) -> None:
 
     # It has no sockets of Unix but in the place of the host.
     socket = re.fullmatch(r"(\w+)\+\w+://(\w+)@/(\w+)\?host=([^&]+)&port=(\d+)", url)
-    plain = url
+    plain = url.replace("+pymysql", "")
     if socket:
         kind, user, database, folder, port = socket.groups()
         plain = f"{kind}://{user}@{quote(folder, safe='')}:{port}/{database}"
@@ -68,12 +69,28 @@ def duckdb_csv(path: str, _: str, out: Path) -> None:
 
 
 def copy_database(url: str, table: str, _: Path) -> None:
-    """PostgreSQL's rows as text to nowhere: the limit of any client that takes text."""
+    """The rows as text to nowhere: the limit of any client that takes text."""
+    if url.startswith("mysql"):
+        _select_to_nowhere(url, table)
+        return
     import psycopg2
 
     connection = psycopg2.connect(url.replace("+psycopg2", ""))
     with Path(os.devnull).open("wb") as nowhere:
         connection.cursor().copy_expert(f"COPY {table} TO STDOUT", nowhere)
+
+
+def _select_to_nowhere(url: str, table: str) -> None:
+    """By the client that comes with MariaDB, which has no COPY."""
+    found = urlsplit(url)
+    command = ["mariadb", "--no-defaults", "--quick", "--batch", f"--user={found.username}"]
+    command += [f"--host={found.hostname}", f"--port={found.port}", found.path[1:]]
+    subprocess.run(
+        [*command, f"--execute=SELECT * FROM {table}"],  # noqa: S608
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "MYSQL_PWD": str(found.password)},
+        check=True,
+    )
 
 
 SYSTEMS: dict[str, dict[str, Callable[[str, str, Path], None]]] = {
