@@ -48,8 +48,12 @@ _MAX_WORKERS = 4
 the others, and the compressors of a shard take up to 30 MB."""
 
 _DICTIONARY_SHARE = 0.5
-"""Share of different values in the first row group up to which a column of a shard gets a
+"""Share of different values in the first `_JUDGED_ROWS` up to which a column of a shard gets a
 dictionary; beyond, it would be built and thrown away."""
+
+_JUDGED_ROWS = 8_192
+"""Enough to tell a column that repeats itself; to count those of a whole row group takes as long as a
+quarter of writing them."""
 
 
 def open_shard(path: Path) -> pq.ParquetFile:
@@ -283,6 +287,7 @@ def _parquet(stream: BinaryIO, first: pa.Table) -> pq.ParquetWriter:
 def _repetitive(rows: pa.Table) -> list[str]:
     """The columns whose values repeat so much that a dictionary of them is shorter."""
     found = []
+    rows = rows.slice(0, _JUDGED_ROWS)
     for name, values in zip(rows.column_names, rows.columns, strict=True):
         if pa.types.is_nested(values.type) or pa.types.is_boolean(values.type):
             continue
