@@ -6,7 +6,6 @@ personal.
 
 import io
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,7 +44,21 @@ MODE_DESCRIPTION = (
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
-_DAMAGE = (OSError, ValueError, SyntaxError, zlib.error, EOFError, struct.error, MemoryError)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    zlib.error,
+    EOFError,
+    struct.error,
+    MemoryError,
+    Image.DecompressionBombError,
+    Warning,  # where the caller's filters make errors of warnings, of a bomb or of wrong metadata
+)
 """What Pillow's decoders raise on damaged files."""
 
 
@@ -107,14 +120,11 @@ def picture_of(content: bytes, mode: Mode | None) -> Picture:
             be converted.
     """
     try:
-        with warnings.catch_warnings():
-            # Our own limit follows; Pillow's would be a warning here and an error there.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=sorted(set(FORMATS.values())))
+        image = Image.open(io.BytesIO(content), formats=sorted(set(FORMATS.values())))
     except UnidentifiedImageError as error:
         known = ", ".join(dict.fromkeys(FORMATS.values()))
         raise Unreadable(f"is not an image of a known format ({known})") from error
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise Unreadable(f"cannot be read: {error}") from error
     _check_size(image.width, image.height)
     try:

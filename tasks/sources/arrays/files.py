@@ -6,6 +6,7 @@ NPY files.
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ MAX_MEMBERS = 10_000
 """Arrays of an archive at most."""
 
 _MAX_HEADER_BYTES = 2**16
+_NO_HEADER = (ValueError, TypeError, RecursionError, MemoryError, tokenize.TokenError, Warning)
+"""What NumPy raises on headers that are damaged, or were made to do harm."""
+
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What `zipfile` raises on archives that are damaged, encrypted or packed by unknown methods."""
 
@@ -176,7 +180,7 @@ def _header(stream: IO[bytes], name: str, given: str) -> Header:
             raise SourceError(_refusal(given, name, "is of named fields", "an array for each"))
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = reader(beginning)
-    except ValueError as error:
+    except _NO_HEADER as error:
         raise SourceError(f"{given}: {name!r} is no array of NumPy: {error}") from error
     if dtype.hasobject:
         raise SourceError(
