@@ -9,6 +9,7 @@ done. Three ways of taking a snapshot: the same rows, a fifth of them exchanged,
 """
 
 import argparse
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -103,11 +104,29 @@ def changed(table: pa.Table, hidden: str, rng: np.random.Generator) -> tuple[pa.
         gone = names.pop()
         table = table.drop([gone])
         done.add(("removed", gone, None))
+    table, swapped = swap(table, names[max(1, len(names) // 3) :], rng)
+    done |= swapped
     for i, name in enumerate(names[: max(1, len(names) // 3)]):
         kinds = ["rename", "rename", "retype", "scale", "recode"]
         table, change = apply(table, name, str(rng.choice(kinds)), rng, i)
         done |= change
     return table, done
+
+
+def swap(
+    table: pa.Table, names: list[str], rng: np.random.Generator
+) -> tuple[pa.Table, set[Change]]:
+    """In half of the rounds, two columns of one type with each other's values."""
+    for one, other in itertools.combinations(names, 2):
+        if rng.random() < 0.5 or table[one].type != table[other].type:
+            continue
+        if table[one].null_count == table[other].null_count == 0:
+            places = [table.column_names.index(name) for name in (one, other)]
+            values = table[one], table[other]
+            table = table.set_column(places[0], one, values[1])
+            table = table.set_column(places[1], other, values[0])
+            return table, {("swapped", one, other), ("swapped", other, one)}
+    return table, set()
 
 
 def apply(

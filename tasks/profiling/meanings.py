@@ -98,7 +98,11 @@ def _offset(one: np.ndarray, other: np.ndarray) -> Finding | None:
     width = float(np.ptp(one))
     if len(np.unique(one)) < 3:
         return None
-    slope, offset = np.polyfit(one, other, 1)
+    centred = one - one.mean()
+    slope = float(centred @ (other - other.mean()) / (centred @ centred))
+    offset = float(other.mean() - slope * one.mean())
+    if slope == 0:
+        return None
     fits = np.abs(other - (slope * one + offset)).max() <= _CLOSE * abs(slope) * width
     for a, b, words in ((1.8, 32.0, "°C to °F"), (1 / 1.8, -32 / 1.8, "°F to °C")):
         if fits and abs(slope / a - 1) < _CLOSE and abs(offset - b) < _CLOSE * abs(b) + 0.05 * a:

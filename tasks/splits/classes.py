@@ -14,9 +14,18 @@ def classes_of(values: pa.ChunkedArray) -> np.ndarray:
 
     Shape:
         returns: (N,) in the narrowest integers that hold them.
+
+    Raises:
+        DataError: values of this type are not compared: lists, structs.
     """
     # The chunks share one dictionary: that of all of them.
-    encoded = pc.dictionary_encode(values, null_encoding="encode")
+    try:
+        encoded = pc.dictionary_encode(values, null_encoding="encode")
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(
+            f"expected texts, numbers, dates or booleans to tell classes or groups by, found values"
+            f" of type {values.type}; name another column"
+        ) from error
     if encoded.num_chunks == 0:
         return np.zeros(0, dtype=np.int8)
     kind = np.min_scalar_type(-max(1, len(encoded.chunk(0).dictionary)))

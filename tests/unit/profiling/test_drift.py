@@ -203,6 +203,21 @@ def test_empty_and_tiny_tables_say_little_and_break_nothing():
             assert {c.kind for c in changes(before, after)} <= {"missing", "meaning"}
 
 
+def test_types_of_which_little_is_known_break_nothing():
+    n = 120
+    odd = {
+        "bytes": [b"x"] * n,
+        "largest": [1e308, -1e308] * (n // 2),
+        "infinite": [float("inf"), float("nan")] * (n // 2),
+        "small": pa.array(np.arange(n), pa.float16()),
+        "unsigned": pa.array([2**63 + i for i in range(n)], pa.uint64()),
+        "span": [datetime.timedelta(seconds=i) for i in range(n)],
+    }
+    for before in odd.values():
+        for after in odd.values():
+            changes({"c": before}, {"c": after})
+
+
 def test_the_likeliest_name_of_a_column_that_went():
     rows = people()
     found = likely_names(

@@ -176,3 +176,9 @@ def test_bins_are_quantiles_and_missing_numbers_are_one_of_them():
     numbers = np.array([5.0, 1.0, 2.0, 4.0, 3.0, 6.0, np.nan])
     assert bins_of(numbers, 3).tolist() == [2, 0, 0, 1, 1, 2, 3]
     assert bins_of(np.array([1.0, 1.0, 1.0]), 4).tolist() == [0, 0, 0]
+
+
+def test_lists_tell_no_groups():
+    rows = table(30, np.random.default_rng(0)) | {"patient": pa.array([[1]] * 30)}
+    with pytest.raises(DataError, match="found values of type list<item: int64>"):
+        divided(rows, group="patient")
