@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.errors import SourceError
 from tasks.sources.formats import _streams
 from tasks.sources.formats._dialect import SAMPLE_BYTES, Dialect, csv_options
 from tasks.sources.formats._streams import PIECE_BYTES, text_of
 
 BLOCK_BYTES = 2**22
 """Bytes of a block; a row that is longer makes its block longer."""
+
+MAX_ROW_BYTES = 2**26
+"""Bytes of a row at most."""
 
 _NEWLINES = b"\r\n"
 
@@ -70,7 +74,14 @@ def blocks(
             cut = _last_row_end(data, quote, line_end)
             if cut == 0:
                 with contextlib.suppress(StrayQuoteError):
-                    open_quote(data, dialect)
+                    place = open_quote(data, dialect) or 0
+                    if n_waiting > MAX_ROW_BYTES:
+                        line = lines_before(path, dialect, start) + data.count(line_end, 0, place)
+                        raise SourceError(
+                            f"{path}: in line {line + 1:,} a value or row of more than"
+                            f" {MAX_ROW_BYTES / 2**20:.0f} MiB starts; is a quote not closed, or is"
+                            " it no table?"
+                        )
                     waiting = [data]
                     # A long value is looked at a few times only, however long it is.
                     enough = 2 * n_waiting
@@ -193,17 +204,16 @@ def _behind_blank(lines: Iterable[str], n_bytes: Any) -> int:
 
 def _last_row_end(data: bytes, quote: bytes, line_end: bytes) -> int:
     """Where the last whole row ends; 0: there is none."""
-    n_quotes = _count(data, quote)
     # A carriage return at the very end may belong to a line feed.
     end = len(data) - (line_end == b"\r")
-    if quote:
-        n_quotes -= data.count(quote, end)
-    while (place := data.rfind(line_end, 0, end)) >= 0:
-        n_quotes -= data.count(quote, place, end) if quote else 0
-        if n_quotes % 2 == 0:
+    is_quoted = _count(data[:end] if end < len(data) else data, quote) % 2 == 1
+    while True:
+        before = data.rfind(quote, 0, end) if quote else -1
+        if not is_quoted and (place := data.rfind(line_end, before + 1, end)) >= 0:
             return place + 1 + (data[place + 1 : place + 2] == b"\n")
-        end = place
-    return 0
+        if before < 0:
+            return 0
+        end, is_quoted = before, not is_quoted
 
 
 def _without_comments(pieces: Iterator[bytes], dialect: Dialect) -> Generator[bytes, None, None]:

@@ -14,7 +14,7 @@ class Number(str):
     __slots__ = ()
 
 
-_KINDS = {Number: ValueKind.NUMBER, str: ValueKind.TEXT}
+_KINDS: dict[type[Any], ValueKind] = {Number: ValueKind.NUMBER, str: ValueKind.TEXT}
 
 
 class RepeatedNameError(ValueError):

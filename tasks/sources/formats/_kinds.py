@@ -41,12 +41,17 @@ class ValueKind(IntFlag):
     """Spelled as JSON; or a text that is never more than that."""
     SPELLED = 32
     """Only its spelling tells, and that it is missing, as in delimited files."""
+    DOUBLE = 64
+    """A double, spelled as an integer where it is one below 2^53."""
 
 
 _PLAIN = tuple(plain_forms())
 
 _DOUBLE = Form(pa.float64(), f"{NUMBER}|-?Infinity|NaN", to_double)
 """With the literals that many writers of JSON have."""
+
+_EXACT = Form(pa.float64(), NUMBER, lambda texts: pc.cast(texts, pa.float64()))
+"""Of what was a double before it was spelled: no digits can be lost."""
 
 _ISO = tuple(f for f in _PLAIN if f.proves is not None and pa.types.is_temporal(f.data_type))
 
@@ -59,9 +64,10 @@ FORMS: dict[ValueKind, tuple[Form, ...]] = {
     ValueKind.MOMENT: _ISO,
     ValueKind.NESTED: (),
     ValueKind.SPELLED: _PLAIN,
+    ValueKind.DOUBLE: (*(f for f in _PLAIN if f.data_type == pa.int64()), _EXACT),
 }
 
-ALL_FORMS = (*_PLAIN, _DOUBLE)
+ALL_FORMS = (*_PLAIN, _DOUBLE, _EXACT)
 """In the order in which a part counts them."""
 
 

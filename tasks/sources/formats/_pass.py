@@ -105,7 +105,9 @@ def finished(batch: pa.RecordBatch, columns: Mapping[str, Inferred]) -> pa.Recor
     for values, inferred in zip(batch.columns, columns.values(), strict=True):
         if inferred.form is NO_VALUE:
             values = pa.nulls(len(values), pa.string())
-        elif inferred.form is not None and pa.types.is_string(values.type):
+        elif pa.types.is_string(values.type) and (
+            inferred.form is not None or pc.min(pc.binary_length(values)).as_py() == 0
+        ):
             values = convert_column(values, inferred)
         arrays.append(values)
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))

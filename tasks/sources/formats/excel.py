@@ -220,7 +220,7 @@ def _spelled(cell: Any) -> tuple[str | None, ValueKind]:
         return ("true" if cell else "false"), ValueKind.TRUTH
     if isinstance(cell, int | float):
         is_whole = float(cell).is_integer() and abs(cell) < _EXACT_INTEGERS
-        return str(int(cell)) if is_whole else repr(cell), ValueKind.NUMBER
+        return str(int(cell)) if is_whole else repr(cell), ValueKind.DOUBLE
     if isinstance(cell, datetime.date):  # and datetime
         return cell.isoformat(), ValueKind.MOMENT
     if isinstance(cell, datetime.time | datetime.timedelta):

@@ -12,7 +12,7 @@ from tasks.sources.formats._kinds import Chunk, ChunkBuilder
 from tasks.sources.formats._records import CHUNK_BYTES, RecordFormat
 from tasks.sources.formats._streams import check_utf8, text_of
 
-MAX_VALUE_CHARACTERS = 2**28
+MAX_VALUE_CHARACTERS = 2**26
 """Of one record, or of a value beside the records."""
 
 _WHITESPACE = " \t\r\n"

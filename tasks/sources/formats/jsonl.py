@@ -12,7 +12,7 @@ from tasks.sources.formats._kinds import Chunk, ChunkBuilder
 from tasks.sources.formats._records import CHUNK_BYTES, RecordFormat
 from tasks.sources.formats._streams import can_seek, check_utf8, text_of
 
-MAX_LINE_BYTES = 2**28
+MAX_LINE_BYTES = 2**26
 """Bytes of a line at most."""
 
 

@@ -97,6 +97,12 @@ CASES = [
     ),
     ("t.csv", b"a,b\n", {"skip_rows": 9}, "expected more than 9 lines"),
     ("t.csv", b"PAR1xxxx", {"format": "parquet"}, "cannot read .*t.csv as Parquet"),
+    (
+        "t.csv",
+        LINES + b'1,"x\n' + b"1,x\n" * 2**25,
+        {},
+        "in line 5,002 a value or row of more than 64 MiB",
+    ),
     # compressed
     ("t.csv.gz", gzip.compress(LINES)[:-300], {}, "is cut off: its compressed data ends too early"),
     ("t.csv.gz", damaged(gzip.compress(LINES), 3_000), {}, "t.csv.gz is damaged"),

@@ -99,6 +99,7 @@ def test_one_pass_gives_what_two_exact_passes_give(tmp_path, columns, quoting, l
         (["2020-01-31"] * 50 + ["2020-01-31 10:00"], pa.timestamp("us")),
         (["1/2/2020"] * 50 + ["31/1/2020"], pa.date32()),
         (["true"] * 50 + ["1"], pa.string()),
+        ([""] * 50 + ["0"] + [""] * 50 + ["true"], pa.string()),
     ],
 )
 def test_the_last_row_may_decide(tmp_path, values, data_type):
