@@ -359,9 +359,10 @@ def _observed(
         return _meaning_of_numbers(name, present, n_distinct, is_target=is_target)
     if is_target or 2 * n_distinct <= n_values or n_values == 0:
         return "categorical"
-    n_words = pc.sum(pc.match_substring(pc.utf8_trim_whitespace(present), " ")).as_py()
-    if n_words >= _TEXT_WORDS * n_values:
-        return "text"
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        n_words = pc.sum(pc.match_substring(pc.utf8_trim_whitespace(present), " ")).as_py()
+        if n_words >= _TEXT_WORDS * n_values:
+            return "text"
     return "identifier" if n_distinct >= IDENTIFIER_DISTINCT * n_values else "categorical"
 
 
