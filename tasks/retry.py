@@ -12,7 +12,7 @@ LONGEST_WAIT_SECONDS = 30.0
 _random = secrets.SystemRandom()
 
 
-def waits() -> Iterator[float]:
+def waits(tries: int = TRIES) -> Iterator[float]:
     """Seconds before the second try, the third …: 1, 2, 4, 8, 16, each times 0.5 to 1.
 
     So a fault may last for half a minute, and those whom one fault has hit do not come back all at
@@ -20,6 +20,6 @@ def waits() -> Iterator[float]:
 
     **Source:** Brooker, M. (2015). Exponential Backoff And Jitter. AWS Architecture Blog.
     """
-    for attempt in range(TRIES - 1):
+    for attempt in range(tries - 1):
         wait = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
         yield wait * _random.uniform(0.5, 1.0)

@@ -20,6 +20,10 @@ CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
 """Without a byte. How long a whole file takes is not limited."""
 
+TRIES = 3
+"""At most, as long as no try comes further: whoever reads the file tries more often than that, and
+what was fetched by then is kept for the next try."""
+
 CHUNK_BYTES = 2**20
 
 _log = logging.getLogger(__name__)
@@ -106,7 +110,7 @@ class RemoteFile(Location):
     def _fetch(self, draft: Path) -> None:
         started = time.monotonic()
         target = draft / self._file_name
-        waits = retry.waits()
+        waits = retry.waits(TRIES)
         furthest = 0
         while True:
             try:
@@ -117,7 +121,7 @@ class RemoteFile(Location):
             except SourceUnavailable as error:
                 reached = target.stat().st_size if target.exists() else 0
                 if reached > furthest:  # a try that comes further than all before counts as none
-                    furthest, waits = reached, retry.waits()
+                    furthest, waits = reached, retry.waits(TRIES)
                 wait = next(waits, None)
                 if wait is None:
                     raise

@@ -16,7 +16,7 @@ from tasks.locations.base import Location
 from tasks.locations.credentials import connection_of
 from tasks.locations.http import HttpFile
 from tasks.locations.objects import ObjectFiles
-from tasks.locations.remote import Found, Remote, RemoteFile, masked
+from tasks.locations.remote import TRIES, Found, Remote, RemoteFile, masked
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -84,7 +84,7 @@ def _remote(given: str, connection: str | None) -> Remote:
 
 
 def _found(remote: Remote, suffixes: tuple[str, ...]) -> list[Found]:
-    waits = retry.waits()
+    waits = retry.waits(TRIES)
     while True:
         try:
             return remote.find(suffixes)

@@ -1,6 +1,5 @@
 """Stage: pull the real data from its source."""
 
-import itertools
 import logging
 import shutil
 import time
@@ -81,7 +80,7 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
 def _ingest(raw: Path, params: DatasetParams, project: Path) -> None:
     """Pull until one pass saw one state of the source from its start to its end."""
     is_whole = False
-    waits = itertools.islice(retry.waits(), MAX_RESTARTS)
+    waits = retry.waits(1 + MAX_RESTARTS)
     while True:
         try:
             return _Pull(params, project, is_whole=is_whole).into(raw)
@@ -185,7 +184,7 @@ class _Pull:
 
 def _answer(ask: Callable[[], T]) -> T:
     """What a source says, asked again a few times where it does not answer."""
-    waits = itertools.islice(retry.waits(), MAX_RESTARTS)
+    waits = retry.waits(1 + MAX_RESTARTS)
     while True:
         try:
             return ask()

@@ -9,6 +9,7 @@ import pytest
 
 from tasks import retry
 from tasks.errors import SourceChanged, SourceError, SourceUnavailable
+from tasks.locations import remote
 from tasks.locations.resolve import at, resolve
 from tests.web import Page, WebServer, web_server
 
@@ -85,7 +86,7 @@ def test_what_the_server_packs_for_the_way_is_unpacked(web, tmp_path):
 
 
 def test_progress_resets_the_count_of_tries(web, tmp_path):
-    breaks = [9, *(50_000 for _ in range(2 * retry.TRIES))]
+    breaks = [9, *(50_000 for _ in range(3 * remote.TRIES))]
     web.pages["/a.csv"] = Page(CONTENT, breaks_after=breaks)
     assert fetch(f"{web.url}/a.csv", tmp_path) == CONTENT
 
@@ -101,7 +102,7 @@ def test_a_file_that_never_comes_whole_is_not_kept(web, tmp_path):
         fetch(f"{web.url}/a.csv", tmp_path)
     folders = list((tmp_path / ".proofmint" / "cache" / "files").glob("*/"))
     assert [folder.suffix for folder in folders] == [".draft"]
-    assert len([1 for path, _ in web.asked if path == "/a.csv"]) == 1 + retry.TRIES
+    assert len([1 for path, _ in web.asked if path == "/a.csv"]) == 1 + remote.TRIES
 
 
 def test_a_file_that_changes_while_it_is_fetched_is_refused(web, tmp_path):
