@@ -97,7 +97,7 @@ class PostgresqlDatabase(Database):
         if (watermark := self.access.watermark) is not None:
             check_watermark(table, watermark)
             self._last[table.name] = last_watermark(relation, watermark, self._snapshot)
-            relation = relation.ordered_after(watermark)
+            relation = replace(relation, watermark=watermark)
             if after is not None and after["last"] is not None:
                 conditions.append(later(relation, watermark, after["last"]))
         cuts = [[]] if conditions else ranges(relation, self._snapshot, 2 * self.access.batch_bytes)
@@ -178,7 +178,7 @@ def _relation(catalogue: Catalogue, place: Place, name: str) -> Relation:
         place.sql,
         tuple(catalogue.columns(place)),
         primary_key=primary_key,
-        order=unique,
+        unique=unique,
         leading=frozenset(catalogue.leading(place)),
     )
     return replace(relation, n_bytes=catalogue.n_bytes(place))

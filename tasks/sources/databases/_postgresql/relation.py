@@ -2,10 +2,11 @@
 
 Rows are in the order of the primary key (or of another unique one), texts by their bytes; where no
 key tells rows apart, in that of all columns. So equal tables give equal rows however the server
-came by them, and a part is a range of the key. Where the key is one of texts that the database
-itself orders by a locale, no index gives the order of bytes, and the table is one part.
+came by them, and a part is a range of the key. Texts that the database itself orders by a locale
+are in the order of bytes in no index, so a key that starts with one makes the table one part.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -42,8 +43,8 @@ class Relation:
         sql: what stands behind FROM; it is called `data` there.
         attributes: the columns.
         primary_key: as declared.
-        order: columns that tell any two rows apart, in the order by which rows are sorted; empty:
-            all columns are.
+        unique: columns that tell any two rows apart; empty where nothing does.
+        watermark: the column that rows are sorted by before all others.
         leading: columns by which an index finds a range.
         n_bytes: size of the stored rows; None: not known, and cannot be sampled.
         types: Arrow type of each column, once `measured` knows it.
@@ -55,7 +56,8 @@ class Relation:
     sql: str
     attributes: tuple[Attribute, ...]
     primary_key: tuple[str, ...] = ()
-    order: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
+    watermark: str | None = None
     leading: frozenset[str] = frozenset()
     n_bytes: int | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
@@ -73,18 +75,30 @@ class Relation:
             primary_key=self.primary_key,
         )
 
-    def ordered_after(self, watermark: str) -> "Relation":
-        """The same one in the order of the watermark first."""
-        order = self.order or tuple(a.name for a in self.attributes)
-        return replace(self, order=(watermark, *(name for name in order if name != watermark)))
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns that rows are sorted by."""
+        order = self.unique or tuple(a.name for a in self.attributes)
+        first = () if self.watermark is None else (self.watermark,)
+        return (*first, *(name for name in order if name not in first))
 
     @property
     def order_by(self) -> list[str]:
         """The expressions of ORDER BY."""
-        if not self.order:
-            return [a.type.ordered(a.name, is_key=False) for a in self.attributes]
-        is_key = bool(self.leading) or bool(self.primary_key)
-        return [self.attribute(name).type.ordered(name, is_key=is_key) for name in self.order]
+        return [
+            self.attribute(name).type.ordered(name, is_key=name in self.unique)
+            for name in self.order
+        ]
+
+    @property
+    def ranged(self) -> tuple[str, ...]:
+        """The first columns of the order, as far as an index may find ranges of them; () if none."""
+        by_values = itertools.takewhile(
+            lambda pair: pair[0] == column_of(pair[1]),
+            zip(self.order_by, self.order, strict=True),
+        )
+        names = tuple(name for _, name in by_values)
+        return names if names and names[0] in self.leading else ()
 
     def select(self, *conditions: str) -> str:
         """The statement that gives the rows, or those that fulfil all conditions."""
@@ -137,10 +151,11 @@ def ranges(relation: Relation, snapshot: Snapshot, part_bytes: int) -> list[list
     """
     n_bytes = relation.n_bytes or 0
     n_parts = min(MAX_PARTS, -(-n_bytes // part_bytes))
-    if n_parts < 2 or not relation.order or not _by_index(relation):
+    names = relation.ranged
+    if n_parts < 2 or not names:
         return [[]]
     share = min(100.0, 100.0 * n_parts * _SAMPLED_PAGES * _PAGE_BYTES / n_bytes)
-    keys = [column_of(name) for name in relation.order]
+    keys = [column_of(name) for name in names]
     spelled = ", ".join(f"{key}::text" for key in keys)
     sampled = snapshot.rows(
         f"SELECT {spelled} FROM {relation.sql} TABLESAMPLE SYSTEM ({share:.6f}) REPEATABLE (0)"  # noqa: S608
@@ -149,7 +164,7 @@ def ranges(relation: Relation, snapshot: Snapshot, part_bytes: int) -> list[list
     )
     cuts = [sampled[len(sampled) * i // n_parts] for i in range(1, n_parts) if sampled]
     cuts = [cut for cut in dict.fromkeys(cuts) if None not in cut]
-    types = [relation.attribute(name).type.name for name in relation.order]
+    types = [relation.attribute(name).type.name for name in names]
     bounds = [f"({', '.join(_constants(cut, types))})" for cut in cuts]
     row = f"({', '.join(keys)})"
     return [
@@ -188,12 +203,6 @@ def last_watermark(relation: Relation, watermark: str, snapshot: Snapshot) -> st
             f" {found}; fill it, read a `query` that leaves such rows out, or leave `watermark` out"
         )
     return None if last is None else str(last)
-
-
-def _by_index(relation: Relation) -> bool:
-    """Whether an index gives the order."""
-    plain = relation.order_by == [column_of(name) for name in relation.order]
-    return plain and relation.order[0] in relation.leading
 
 
 def _constants(values: Sequence[str], types: Sequence[str]) -> list[str]:
