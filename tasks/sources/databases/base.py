@@ -186,23 +186,3 @@ def check_watermark(table: TableSchema, watermark: str) -> None:
             f"source.watermark: expected a column of integers, dates, timestamps or decimals,"
             f" {watermark!r} of table {table.name!r} is {kind}"
         )
-
-
-def to_batch(
-    table: TableSchema, schema: pa.Schema, rows: Sequence[Sequence[Any]]
-) -> pa.RecordBatch:
-    """Rows of a driver as a batch of the table.
-
-    Raises:
-        SourceError: a value is not of its column's type.
-    """
-    arrays = []
-    for field, values in zip(schema, zip(*rows, strict=True), strict=True):
-        try:
-            arrays.append(pa.array(values, field.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, OverflowError) as error:
-            raise SourceError(
-                f"table {table.name!r}: column {field.name!r} is not of type {field.type}: {error};"
-                " cast it in a `query`"
-            ) from error
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
