@@ -1,13 +1,13 @@
 """Fill missing values of a batch from the rows around them, beyond its ends too."""
 
-from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tasks.cleaning.base import put_in
-from tasks.cleaning.statistics.exact import exact_of, value_of
+from tasks.cleaning.statistics.exact import of_whole_numbers, whole_numbers
 from tasks.cleaning.statistics.neighbours import Neighbour
 
 
@@ -71,11 +71,13 @@ def _between(
         share = np.where(spans > 0, steps / np.maximum(spans, 1), 0.0)
         found = numbers[left] * (1 - share) + numbers[right] * share
         return pa.array(np.where(left == right, numbers[left], found)).cast(points.type)
-    exact = [exact_of(point) for point in points]
-    found = []
-    for i, j, step, span in zip(
-        left.tolist(), right.tolist(), steps.tolist(), spans.tolist(), strict=True
-    ):
-        rise = (exact[j] - exact[i]) * Fraction(step, span) if span else Fraction(0)
-        found.append(value_of(exact[i] + rise, points.type))
-    return pa.array(found, points.type)
+    # Python's numbers: products of the differences may be larger than 64 bits.
+    whole = whole_numbers(points).astype(object)
+    rises = (whole[right] - whole[left]) * steps.astype(object)
+    return of_whole_numbers(whole[left] + _divided(rises, np.maximum(spans, 1)), points.type)
+
+
+def _divided(numbers: npt.NDArray[Any], by: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Whole quotients, rounded to the nearest one; of two, up."""
+    quotients: npt.NDArray[Any] = (2 * numbers + by.astype(object)) // (2 * by.astype(object))
+    return quotients

@@ -41,7 +41,7 @@ def total(values: pa.Array) -> Fraction:
     """
     values = values.drop_null()
     if not pa.types.is_floating(values.type):
-        return _sum(_whole(values)) * unit_of(values.type)
+        return _sum(whole_numbers(values)) * unit_of(values.type)
     mantissas, places = _float_parts(values)
     high, low = mantissas >> _LOW_BITS, mantissas & (2**_LOW_BITS - 1)
     units = _binned(places, high, _LOW_BITS) + _binned(places, low, 0)
@@ -52,7 +52,7 @@ def total_of_squares(values: pa.Array) -> Fraction:
     """The sum of the squares of the values that are not missing; as of `total`."""
     values = values.drop_null()
     if not pa.types.is_floating(values.type):
-        return _sum_of_squares(_whole(values)) * unit_of(values.type) ** 2
+        return _sum_of_squares(whole_numbers(values)) * unit_of(values.type) ** 2
     mantissas, places = _float_parts(values)
     mantissas = np.abs(mantissas)
     high, low = mantissas >> _LOW_BITS, mantissas & (2**_LOW_BITS - 1)
@@ -88,7 +88,40 @@ def exact_of(value: pa.Scalar) -> Fraction:
     values = pa.array([value], value.type)
     if pa.types.is_floating(value.type):
         return Fraction(value.as_py())
-    return Fraction(int(_whole(values)[0])) * unit_of(value.type)
+    return Fraction(int(whole_numbers(values)[0])) * unit_of(value.type)
+
+
+def whole_numbers(values: pa.Array) -> npt.NDArray[Any]:
+    """The values in `unit_of` their type, which is no floating-point one; none is missing.
+
+    Shape:
+        (N,) int64 or uint64, or Python's numbers where those are too short.
+    """
+    kind = values.type
+    if pa.types.is_decimal128(kind):
+        low, high = _decimal_words(values)
+        is_short = high == np.where(low & _SIGN, np.uint64(2**64 - 1), np.uint64(0))
+        if is_short.all():
+            return low.view(np.int64)
+        pairs = zip(high.view(np.int64).tolist(), low.tolist(), strict=True)
+        return np.array([first * 2**64 + second for first, second in pairs], dtype=object)
+    if pa.types.is_temporal(kind):
+        values = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    carrier = pa.uint64() if pa.types.is_unsigned_integer(kind) else pa.int64()
+    whole: npt.NDArray[Any] = pc.cast(values, carrier).to_numpy()
+    return whole
+
+
+def of_whole_numbers(numbers: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """The inverse of `whole_numbers`; the type holds all of them."""
+    if pa.types.is_decimal128(kind):
+        with decimal.localcontext(prec=76):
+            units = [decimal.Decimal(number).scaleb(-kind.scale) for number in numbers.tolist()]
+        return pa.array(units, kind)
+    if pa.types.is_temporal(kind):
+        carrier = pa.int32() if kind.bit_width == 32 else pa.int64()
+        return pa.array(numbers.tolist(), carrier).view(kind)
+    return pa.array(numbers.tolist(), kind)
 
 
 def root_of(exact: Fraction) -> float:
@@ -111,7 +144,7 @@ def sort_keys(values: pa.Array) -> list[npt.NDArray[np.uint64]]:
     if pa.types.is_decimal128(kind):
         low, high = _decimal_words(values)
         return [high ^ _SIGN, low]
-    whole = _whole(values)
+    whole = whole_numbers(values)
     return [whole if whole.dtype == np.uint64 else whole.view(np.uint64) ^ _SIGN]
 
 
@@ -136,23 +169,6 @@ def _binned(places: npt.NDArray[np.int64], terms: npt.NDArray[np.int64], shift: 
     """The sum of `terms` * 2^(`places` + `shift`); the terms have 27 bits or so."""
     sums = np.bincount(places, weights=terms) if len(places) else np.empty(0)
     return sum(int(sums[i]) << (int(i) + shift) for i in np.flatnonzero(sums))
-
-
-def _whole(values: pa.Array) -> npt.NDArray[Any]:
-    """(N,) int64 or uint64, or Python's numbers where those are too short."""
-    kind = values.type
-    if pa.types.is_decimal128(kind):
-        low, high = _decimal_words(values)
-        is_short = high == np.where(low & _SIGN, np.uint64(2**64 - 1), np.uint64(0))
-        if is_short.all():
-            return low.view(np.int64)
-        pairs = zip(high.view(np.int64).tolist(), low.tolist(), strict=True)
-        return np.array([first * 2**64 + second for first, second in pairs], dtype=object)
-    if pa.types.is_temporal(kind):
-        values = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
-    carrier = pa.uint64() if pa.types.is_unsigned_integer(kind) else pa.int64()
-    whole: npt.NDArray[Any] = pc.cast(values, carrier).to_numpy()
-    return whole
 
 
 def _decimal_words(values: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
