@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.statistics.base import Statistic
-from tasks.errors import ParamsError
 
 MAX_VALUES = 1_000_000
 """Different values of a column at most: of more, the commonest says nothing about it."""
@@ -19,6 +18,7 @@ class Modes(Statistic):
 
     Attributes:
         of: the commonest value by column, the smallest of several; None where it has no value.
+        too_many: columns with more than `MAX_VALUES` different values, which are not in `of`.
     """
 
     def __init__(self, columns: Iterable[str]) -> None:
@@ -26,6 +26,7 @@ class Modes(Statistic):
         self._counts: dict[str, Counter[Any]] = {name: Counter() for name in columns}
         self._is_done = not self._counts
         self.of: dict[str, Any] = {}
+        self.too_many: set[str] = set()
 
     @property
     def needs_round(self) -> bool:
@@ -44,17 +45,19 @@ class Modes(Statistic):
     def add(self, partial: dict[str, tuple[list[Any], list[int]]]) -> None:
         """See `Statistic.add`."""
         for name, (values, numbers) in partial.items():
+            if name in self.too_many:
+                continue
             counts = self._counts[name]
             counts.update(dict(zip(values, numbers, strict=True)))
             if len(counts) > MAX_VALUES:
-                raise ParamsError(
-                    f"column {name!r} has more than {MAX_VALUES:,} different values, so no mode that"
-                    " says anything; fill it in another way"
-                )
+                self.too_many.add(name)
+                counts.clear()
 
     def end_round(self) -> None:
         """See `Statistic.end_round`."""
         for name, counts in self._counts.items():
+            if name in self.too_many:
+                continue
             most = max(counts.values(), default=0)
             self.of[name] = min((v for v, n in counts.items() if n == most), default=None)
             counts.clear()

@@ -14,14 +14,14 @@ from tasks.cleaning.base import Changed, Subject, places_of, put_in, replaced, r
 from tasks.cleaning.gaps import fill_backward, fill_forward, interpolate
 from tasks.cleaning.statistics.base import LearningStep
 from tasks.cleaning.statistics.exact import is_ordered, value_of
-from tasks.cleaning.statistics.modes import Modes
+from tasks.cleaning.statistics.modes import MAX_VALUES, Modes
 from tasks.cleaning.statistics.moments import Moments
 from tasks.cleaning.statistics.neighbours import Neighbours
 from tasks.cleaning.statistics.nulls import Nulls
 from tasks.cleaning.statistics.quantiles import Quantiles
 from tasks.cleaning.statistics.sample import Sample
 from tasks.cleaning.values import scalar_of
-from tasks.errors import DataError
+from tasks.errors import DataError, ParamsError
 from tasks.params import Record, Scalar
 from tasks.schema import Column, TableSchema, arrow_type
 from tasks.seeding import derive_seed
@@ -210,6 +210,11 @@ class Missing(LearningStep):
             case "median":
                 quantiles = self._quantiles.of[name]
                 exact = quantiles[0] if quantiles else None
+            case "mode" if name in self._modes.too_many:
+                raise ParamsError(
+                    f"clean.missing: {name!r} of {self.table.name!r} has more than {MAX_VALUES:,}"
+                    " different values, so no mode that says anything; fill it in another way"
+                )
             case "mode" if (mode := self._modes.of[name]) is not None:
                 self._fills[name] = pa.scalar(mode, arrow_type(column))
                 return

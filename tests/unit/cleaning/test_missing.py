@@ -188,3 +188,12 @@ def test_regression_predicts_from_the_other_columns():
 def test_regression_of_one_known_row_gives_its_value():
     assert filled(pa.array([None, 7]), "regression") == [7, 7]
     assert filled(pa.array([None, "a"]), "regression") == ["a", "a"]
+
+
+def test_a_mode_of_too_many_values_is_refused_where_one_is_missing(monkeypatch):
+    for module in ("statistics.modes", "steps.missing"):
+        monkeypatch.setattr(f"tasks.cleaning.{module}.MAX_VALUES", 3)
+    assert filled(pa.array([1, 2, 3, 4, 5]), "mode") == [1, 2, 3, 4, 5]
+    assert filled(pa.array([1, 2, 2, 3, None]), "mode") == [1, 2, 2, 3, 2]
+    with pytest.raises(ParamsError, match="'x' of 't' has more than 3 different values"):
+        filled(pa.array([1, 2, 3, 4, None]), "mode")
