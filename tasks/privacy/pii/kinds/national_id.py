@@ -161,6 +161,20 @@ def _ro_cnp(d: str) -> bool:
     return _day(d[1:3], d[3:5], d[5:7]) and (1 if check == 10 else check) == int(d[12])
 
 
+def _gr_amka(d: str) -> bool:
+    return _day(d[4:6], d[2:4], d[:2]) and luhn(d)
+
+
+def _ru_inn(d: str) -> bool:
+    first = weighted(d, (7, 2, 4, 10, 3, 5, 9, 4, 6, 8)) % 11 % 10
+    second = weighted(d, (3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8)) % 11 % 10
+    return (first, second) == (int(d[10]), int(d[11]))
+
+
+def _ua_number(d: str) -> bool:
+    return weighted(d, (-1, 5, 7, 9, 4, 6, 10, 5, 7)) % 11 % 10 == int(d[9])
+
+
 def _any(_: str) -> bool:
     return True
 
@@ -206,6 +220,10 @@ ISSUED = (
     Issued("RO CNP", r"[1-8]\d{12}", _ro_cnp, 0.02),
     Issued("CA SIN", r"[1-79]\d{2}[ -]\d{3}[ -]\d{3}", luhn, 0.1, written=True),
     Issued("CA SIN", r"[1-79]\d{8}", luhn, 0.1),
+    Issued("HR OIB", r"\d{11}", mod_11_10, 0.1),
+    Issued("GR AMKA", r"\d{11}", _gr_amka, 0.02),
+    Issued("RU INN", r"\d{12}", _ru_inn, 0.015),
+    Issued("UA tax number", r"\d{10}", _ua_number, 0.11),
     Issued("MX CURP", r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d", _any, 0.0, written=True),
 )
 
@@ -228,7 +246,7 @@ class NationalId(Recogniser):
         r"|\btax ?(id|no|number|payer)\b|\bsteuer ?(id|nummer)\w*\b|\bnir\b|\bsecurite sociale\b|\binsee\b"
         r"|\bdni\b|\bnie\b|\bnif\b|\bcodice fiscale\b|\bbsn\b|\bburgerservice\w*\b|\bcpf\b|\baadhaa?r\b"
         r"|\bpesel\b|\bperson ?(nummer|nr)\b|\bcpr\b|\bahv\b|\bavs\b|\bfodselsnummer\b|\bhetu\b|\bcurp\b"
-        r"|\bcitizen(ship)? (id|no|number)\b|\bcnp\b|身份证|주민"
+        r"|\boib\b|\bamka\b|\binn\b|инн|\bcitizen(ship)? (id|no|number)\b|\bcnp\b|身份证|주민"
     )
     hinted_share = 0.5
     bare_share = 0.9

@@ -111,6 +111,10 @@ def test_ibans_of_the_registry(number: str) -> None:
         ("ZA ID number", "8001015009087", "8001015009088"),
         ("CA SIN", "130 692 544", "130 692 545"),
         ("RO CNP", "1800101221144", "1800101221145"),
+        ("HR OIB", "69435151530", "69435151531"),
+        ("GR AMKA", "01013099997", "01013099998"),
+        ("RU INN", "500100732259", "500100732258"),
+        ("UA tax number", "1759013776", "1759013775"),
         ("MX CURP", "HEGG560427MVZRRL04", "HEGG560427QVZRRL04"),
     ],
 )
@@ -123,7 +127,9 @@ def test_national_numbers(name: str, valid: str, wrong: str) -> None:
 def test_by_chance_few_numbers_are_valid() -> None:
     """The shares that the records state, counted over numbers in a row; none is understated."""
     for one in ISSUED:
-        digits = {r"\d{9}": 9, r"\d{11}": 11, r"\d{13}": 13}.get(one.form)
+        digits = {r"\d{9}": 9, r"\d{10}": 10, r"\d{11}": 11, r"\d{12}": 12, r"\d{13}": 13}.get(
+            one.form
+        )
         if digits is None or one.chance == 1.0:
             continue
         start = 10 ** (digits - 1) + 12_345
