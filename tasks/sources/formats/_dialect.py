@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import SourceError
+from tasks.sources.formats._encodings import encoding_of, not_text
 from tasks.sources.formats._forms import NUMBER
-from tasks.sources.formats._streams import encoding_of, not_text, open_bytes
+from tasks.sources.formats._streams import open_bytes
 
 DELIMITERS = ",;\t|"
 

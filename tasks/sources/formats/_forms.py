@@ -7,12 +7,19 @@ who writes the values back as they stood (see `tasks/commands/spelling.py`) take
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tasks.sources.formats._proofs import (
+    are_iso_dates,
+    are_iso_moments,
+    are_plain_doubles,
+    are_plain_integers,
+    are_words,
+)
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "?", "-")
 """What stands for no value in a column of numbers, dates or truth values; in text only nothing does."""
@@ -96,13 +103,13 @@ def plain_forms() -> Iterator[Form]:
 
     `03/04/2020` is read as the 4th of March unless a day past the 12th shows that it is not.
     """
-    yield Form(pa.bool_(), "(?i:true|false)", _cast(pa.bool_()), _are_words)
-    yield Form(pa.int64(), "0|-?[1-9][0-9]*", _cast(pa.int64()), _are_plain_integers)
+    yield Form(pa.bool_(), "(?i:true|false)", _cast(pa.bool_()), are_words)
+    yield Form(pa.int64(), "0|-?[1-9][0-9]*", _cast(pa.int64()), are_plain_integers)
     # A whole number past 2^53 would lose digits as a double.
-    yield Form(pa.float64(), f"{NUMBER}|-?(?i:inf|infinity)", to_double, _are_plain_doubles)
+    yield Form(pa.float64(), f"{NUMBER}|-?(?i:inf|infinity)", to_double, are_plain_doubles)
     yield Form(pa.float64(), NUMBER.replace(r"\.", ","), _comma_to_double)
-    yield Form(pa.date32(), _ISO_DATE, _cast(pa.date32()), _are_iso_dates)
-    yield Form(_MOMENT, f"{_ISO_DATE}([ T]{_CLOCK})?", _cast(_MOMENT), _are_iso_moments)
+    yield Form(pa.date32(), _ISO_DATE, _cast(pa.date32()), are_iso_dates)
+    yield Form(_MOMENT, f"{_ISO_DATE}([ T]{_CLOCK})?", _cast(_MOMENT), are_iso_moments)
     yield Form(
         pa.timestamp("us", tz="UTC"),
         f"{_ISO_DATE}[ T]{_CLOCK}(Z|[+-][0-9]{{2}}:?[0-9]{{2}})",
@@ -122,38 +129,6 @@ def plain_forms() -> Iterator[Form]:
                 f"{pattern} {_DAY}:[0-9]{{2}}{clock}",
                 _strptime(layout + suffix, _MOMENT),
             )
-
-
-def grouped_forms(mark: str) -> Iterator[Form]:
-    """`plain_forms`, and numbers with `mark` between thousands; a space may be one that never breaks.
-
-    The decimal mark is the comma where `mark` is the point, the point where it is the comma, and
-    either one (a whole column the same) beside other marks.
-    """
-    between = f"[{re.escape(mark)}]" if mark != " " else "[ \u00a0\u202f]"
-    grouped = f"-?([1-9][0-9]{{0,2}}({between}[0-9]{{3}})+|0|[1-9][0-9]{{0,2}})"
-    for form in plain_forms():
-        yield form
-        if form.data_type == pa.int64():
-            yield Form(pa.int64(), grouped, _ungrouped(between, pa.int64()))
-        if form.data_type == pa.float64() and form.proves is None:  # both plain ones come first
-            for point in {".": ",", ",": "."}.get(mark, ".,"):
-                pattern = rf"{grouped}([{point}][0-9]*)?"
-                yield Form(pa.float64(), pattern, _ungrouped(between, pa.float64(), point))
-
-
-def number_of(form: Form | None, forms: Sequence[Form]) -> int | None:
-    """A form in values that JSON has; the inverse of `form_of`."""
-    if form is None:
-        return None
-    return -1 if form is NO_VALUE else forms.index(form)
-
-
-def form_of(number: int | None, forms: Sequence[Form]) -> Form | None:
-    """The form of a `number_of`."""
-    if number is None:
-        return None
-    return NO_VALUE if number == -1 else forms[number]
 
 
 def respelled_forms(delimiter: str) -> tuple[Form, ...]:
@@ -282,51 +257,6 @@ def _time(layout: str) -> Callable[[pa.Array], pa.Array]:
     )
 
 
-def _are_words(texts: pa.Array, values: pa.Array) -> bool:
-    """Not 0 and 1, which are truth values too."""
-    del values
-    return bool((pc.min(pc.binary_length(texts)).as_py() or 4) >= 4)
-
-
-def _are_plain_integers(texts: pa.Array, values: pa.Array) -> bool:
-    """Written back, they are what they were: no leading zero, no hexadecimal digits."""
-    return bool(pc.cast(values, pa.string()).equals(texts))
-
-
-def _are_plain_doubles(texts: pa.Array, values: pa.Array) -> bool:
-    """No `NAN`, no plus sign, and no zero before another digit."""
-    if pc.any(pc.is_nan(values)).as_py():
-        return False
-    n = len(texts)
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + n + 1]
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
-    if len(data) < 2:
-        return True
-    first = data[np.minimum(ends[:-1], len(data) - 1)]
-    if (first == ord("+")).any():
-        return False
-    starts = ends[:-1] + (first == ord("-"))
-    is_long = ends[1:] - starts >= 2
-    starts = starts[is_long]
-    following = data[starts + 1]
-    is_digit = (following >= ord("0")) & (following <= ord("9"))
-    return not bool((is_digit & (data[starts] == ord("0"))).any())
-
-
-def _are_iso_dates(texts: pa.Array, values: pa.Array) -> bool:
-    del values
-    lengths = pc.min_max(pc.binary_length(texts)).as_py()
-    return bool(lengths["min"] == lengths["max"] == len("2020-01-31"))
-
-
-def _are_iso_moments(texts: pa.Array, values: pa.Array) -> bool:
-    """All with seconds, none with a zone."""
-    del values
-    lengths = pc.min_max(pc.binary_length(texts)).as_py()
-    length = lengths["min"]
-    return bool(length == lengths["max"] and (length == 19 or 21 <= (length or 0) <= 26))
-
-
 def to_double(texts: pa.Array) -> pa.Array:
     """Texts as doubles; raises `pa.ArrowInvalid` for whole numbers that would lose digits."""
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
@@ -337,15 +267,6 @@ def to_double(texts: pa.Array) -> pa.Array:
 
 def _comma_to_double(texts: pa.Array) -> pa.Array:
     return to_double(pc.replace_substring(texts, ",", "."))
-
-
-def _ungrouped(
-    between: str, data_type: pa.DataType, point: str = "."
-) -> Callable[[pa.Array], pa.Array]:
-    """Parses numbers with one of the marks between thousands."""
-    return lambda texts: pc.cast(
-        pc.replace_substring(pc.replace_substring_regex(texts, between, ""), point, "."), data_type
-    )
 
 
 def _grouped(data_type: pa.DataType) -> Callable[[pa.Array], pa.Array]:

@@ -4,7 +4,7 @@ A value keeps its spelling unless a whole column is of one type, so a postal cod
 and a text `NA` stay what they are.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -115,3 +115,17 @@ def convert_column(texts: pa.Array, inferred: Inferred) -> pa.Array:
     if inferred.form is None:
         return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     return inferred.form.parse(without_missing(texts))
+
+
+def number_of(form: Form | None, forms: Sequence[Form]) -> int | None:
+    """A form in values that JSON has; the inverse of `form_of`."""
+    if form is None:
+        return None
+    return -1 if form is NO_VALUE else forms.index(form)
+
+
+def form_of(number: int | None, forms: Sequence[Form]) -> Form | None:
+    """The form of a `number_of`."""
+    if number is None:
+        return None
+    return NO_VALUE if number == -1 else forms[number]

@@ -11,8 +11,7 @@ from tasks.errors import SourceError
 from tasks.locations.base import Location
 from tasks.schema import TableSchema
 from tasks.sources.base import column
-from tasks.sources.formats._forms import form_of, number_of
-from tasks.sources.formats._inference import Inferred
+from tasks.sources.formats._inference import Inferred, form_of, number_of
 from tasks.sources.formats._kinds import ALL_FORMS, Chunk, Evidence, converted
 from tasks.sources.formats._spool import Kept, Spool, new_spool, part_bounds
 from tasks.sources.formats.base import FilePart, FileTable, Format, ahead

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from tasks.errors import SourceError
+from tasks.sources.formats._encodings import encoding_of, is_utf8, not_text
 
 PIECE_BYTES = 2**20
 """Bytes that are decompressed and decoded at a time."""
@@ -24,29 +25,6 @@ INFLATED_TIMES = 200
 
 INFLATED_AT_LEAST = 4 * 2**30
 """Bytes that every compressed file may become."""
-
-_GUESSED_BYTES = 2**16
-"""Bytes around a fault that tell the likely encoding."""
-
-_LIKELY = (
-    "utf_8",
-    "cp1252",
-    "cp1251",
-    "cp932",
-    "gb18030",
-    "utf_16_le",
-    "utf_16_be",
-    "big5",
-    "euc_kr",
-)
-"""Encodings that are suggested; others are rare in tables, and look alike."""
-
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as the mark of UTF-16 does
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @contextlib.contextmanager
@@ -150,24 +128,6 @@ class _Limited(io.RawIOBase):
         return len(data)
 
 
-def encoding_of(head: bytes, given: str, path: Path) -> str:
-    """The encoding by the byte order mark if there is one, else the given one.
-
-    Raises:
-        SourceError: Python knows no such encoding.
-    """
-    try:
-        name = codecs.lookup(given).name
-    except LookupError as error:
-        raise SourceError(
-            f"{path} is not text in {given}, which is no known encoding; choose utf-8, utf-16,"
-            " latin-1, cp1252, shift_jis ..."
-        ) from error
-    if name != "utf-8":
-        return given
-    return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), given)
-
-
 def text_of(
     path: Path, encoding: str, inflated_gib: float | None = None, start: int = 0
 ) -> Generator[bytes, None, None]:
@@ -200,11 +160,6 @@ def can_seek(path: Path, encoding: str, inflated_gib: float | None = None) -> bo
     """Whether the text of a file is its bytes, so that reading can start anywhere."""
     with open_bytes(path, inflated_gib) as stream:
         return stream.seekable() and is_utf8(encoding_of(stream.peek(4)[:4], encoding, path))
-
-
-def is_utf8(encoding: str) -> bool:
-    """Whether bytes of this encoding are UTF-8 as they are, but for a byte order mark."""
-    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
 
 
 def utf8_pieces(stream: IO[bytes], encoding: str, path: Path) -> Generator[bytes, None, None]:
@@ -263,39 +218,3 @@ def check_utf8(path: Path, encoding: str, inflated_gib: float | None) -> None:
                 raise not_text(path, encoding, error, place, n_lines) from error
             n_bytes += len(data)
             n_lines += data.count(b"\n")
-
-
-def not_text(
-    path: Path, encoding: str, error: UnicodeDecodeError, place: int, n_lines: int
-) -> SourceError:
-    """What is said of bytes that are not of the encoding.
-
-    Args:
-        path: of the file.
-        encoding: that was tried.
-        error: what the decoder found.
-        place: offset of the first wrong byte in the decompressed file.
-        n_lines: complete lines before it.
-    """
-    wrong = error.object[error.start : error.start + 1].hex().upper()
-    around = error.object[max(0, error.start - _GUESSED_BYTES) : error.start + _GUESSED_BYTES]
-    likely = _likely(around)
-    advice = f"it looks like {likely}; " if likely else ""
-    return SourceError(
-        f"{path} is not text in {encoding}: byte 0x{wrong} at offset {place:,}, in line"
-        f" {n_lines + 1:,}; {advice}save it as UTF-8, or say by `encoding` (`--encoding` of a"
-        " command) what it is: latin-1, cp1252, utf-16 ..."
-    )
-
-
-def _likely(around: bytes) -> str:
-    """The encodings that the bytes may have, the likeliest ones first; empty: none fits."""
-    # The detector is slow to import, and only a fault needs it.
-    from charset_normalizer import from_bytes
-
-    found = list(from_bytes(around, cp_isolation=list(_LIKELY)))
-    if not found:
-        return ""
-    least = min(match.chaos for match in found)
-    alike = {match.encoding for match in found if match.chaos <= least}
-    return " or ".join(name.replace("_", "-") for name in _LIKELY if name in alike)

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.locations.base import Location
 from tasks.schema import TableSchema
@@ -17,8 +19,8 @@ from tasks.sources.base import column
 from tasks.sources.formats._blocks import BLOCK_BYTES, can_seek
 from tasks.sources.formats._delimited import map_texts
 from tasks.sources.formats._dialect import Dialect, Told, sniff
-from tasks.sources.formats._forms import Form, form_of, grouped_forms, number_of, plain_forms
-from tasks.sources.formats._inference import Inferred, convert
+from tasks.sources.formats._forms import Form, plain_forms, to_double
+from tasks.sources.formats._inference import Inferred, convert, form_of, number_of
 from tasks.sources.formats._pass import finished, scan
 from tasks.sources.formats._spool import Kept, Spool, new_spool, part_bounds
 from tasks.sources.formats.base import (
@@ -123,7 +125,7 @@ class Delimited(Format):
     @cached_property
     def _forms(self) -> tuple[Form, ...]:
         mark = self.settings.thousands
-        return tuple(plain_forms() if mark is None else grouped_forms(mark))
+        return tuple(plain_forms() if mark is None else _grouped_forms(mark))
 
     @contextlib.contextmanager
     def _opened(self, file: Location) -> Iterator[tuple[Path, Dialect]]:
@@ -141,3 +143,40 @@ class Delimited(Format):
             given = self.settings.model_dump(include={f.name for f in dataclasses.fields(Told)})
             self._dialects[path] = sniff(path, Told(**given))
         return self._dialects[path]
+
+
+def _grouped_forms(mark: str) -> Iterator[Form]:
+    """`plain_forms`, and numbers with `mark` between thousands; a space may be one that never breaks.
+
+    The decimal mark is the comma where `mark` is the point, the point where it is the comma, and
+    either one (a whole column the same) beside other marks.
+    """
+    between = f"[{re.escape(mark)}]" if mark != " " else "[ \u00a0\u202f]"
+    grouped = f"-?([1-9][0-9]{{0,2}}({between}[0-9]{{3}})+|0|[1-9][0-9]*)"
+    points = {".": ",", ",": "."}.get(mark, ".,")
+    for form in plain_forms():
+        if form.data_type == pa.int64():
+            yield form
+            yield Form(pa.int64(), grouped, _ungrouped(between, pa.int64()))
+        elif form.data_type == pa.float64():
+            point = "," if form.proves is None else "."
+            if point in points:  # else what looks like the decimal mark stands between thousands
+                yield form
+                pattern = rf"{grouped}([{point}][0-9]*)?"
+                yield Form(pa.float64(), pattern, _ungrouped(between, pa.float64(), point))
+        else:
+            yield form
+
+
+def _ungrouped(
+    between: str, data_type: pa.DataType, point: str = "."
+) -> Callable[[pa.Array], pa.Array]:
+    """Parses numbers with one of the marks between thousands."""
+
+    def parse(texts: pa.Array) -> pa.Array:
+        digits = pc.replace_substring_regex(texts, between, "")
+        if pa.types.is_integer(data_type):
+            return pc.cast(digits, data_type)
+        return to_double(pc.replace_substring(digits, point, "."))
+
+    return parse

@@ -14,8 +14,7 @@ from tasks.errors import SourceError
 from tasks.locations.base import Location
 from tasks.schema import TableSchema
 from tasks.sources.base import column
-from tasks.sources.formats._forms import form_of, number_of
-from tasks.sources.formats._inference import Inferred
+from tasks.sources.formats._inference import Inferred, form_of, number_of
 from tasks.sources.formats._kinds import (
     ALL_FORMS,
     Chunk,
