@@ -11,6 +11,9 @@ from tasks import retry
 from tasks.errors import SourceChanged, SourceError, SourceUnavailable
 from tasks.locations import objects
 from tasks.locations.resolve import at, resolve
+from tasks.stages.ingest import ingest
+from tasks.storage import count_rows, digest
+from tests.datasets import dataset_params
 
 CONTENT = bytes(range(256)) * 4_096
 KEYS = ("sales/a.csv", "sales/b.csv", "sales/2024/c.csv", "sales/.x.csv", "sales/notes.txt")
@@ -153,3 +156,17 @@ def test_other_protocols_of_fsspec_work_as_they_are(tmp_path):
     memory.pipe_file("/box/b.csv", b"b")
     found = resolve("memory://box/*.csv", tmp_path)
     assert [location.local().read_bytes() for location in found] == [b"a", b"b"]
+
+
+def test_a_dataset_in_a_bucket_has_the_bytes_of_one_on_this_machine(s3, tmp_path):
+    for i in range(3):
+        rows = "".join(f"{n},word {n % 7}\n" for n in range(1_000 * i, 1_000 * (i + 1)))
+        s3.pipe_file(f"shop/orders/{i}.csv", f"n,word\n{rows}".encode())
+        s3.get_file(f"shop/orders/{i}.csv", str(tmp_path / f"{i}.csv"))
+    digests = set()
+    for path in ("*.csv", "s3://shop/orders/*.csv", "s3://shop/orders/"):
+        source = {"type": "files", "path": path, "table": "orders"}
+        ingest(tmp_path / "raw", dataset_params(source=source, target=None), project=tmp_path)
+        digests.add(digest(tmp_path / "raw"))
+    assert len(digests) == 1
+    assert count_rows(tmp_path / "raw", "orders") == 3_000
