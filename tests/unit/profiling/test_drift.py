@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
+from tasks.cli import main
 from tasks.errors import SourceError
 from tasks.profiling.drift import Change, compare, likely_names
 from tasks.profiling.likeness import name_likeness
@@ -19,6 +20,7 @@ from tasks.schema import DatasetSchema, ForeignKey, TableSchema
 from tasks.sources.base import column, table_schema, with_meanings
 from tasks.stages.ingest import ingest
 from tasks.storage import write_dataset
+from tasks.workspace import git
 from tests.datasets import dataset_params, write_people
 
 Columns = dict[str, Any]
@@ -301,3 +303,24 @@ def test_a_pull_that_fails_for_a_missing_column_asks_what_it_is_called_now(tmp_p
     # A source that is gone altogether adds nothing to what is told already.
     (tmp_path / "people.csv").unlink()
     assert hint_of_source("'smoker'", params, tmp_path, "people", state) == ""
+
+
+def test_the_command_line_tells_what_drifted(tmp_path, monkeypatch, capsys, caplog):
+    rows = people(500)
+    entry = dataset_params(target="town").model_dump(mode="json")
+    entry["source"] = {"type": "files", "path": "people.csv"}
+    (tmp_path / "params.yaml").write_text(json.dumps({"datasets": {"people": entry}}))
+    git(tmp_path, "init")
+    monkeypatch.chdir(tmp_path)
+    csv.write_csv(pa.table(rows), tmp_path / "people.csv")
+    assert main(["ingest", "people"]) == 0
+    csv.write_csv(pa.table(renamed(rows, income="salary")), tmp_path / "people.csv")
+    assert main(["ingest", "people"]) == 0
+    assert "since the last snapshot: people.salary was called 'income' (" in caplog.text
+    entry["clean"] = {"drop_columns": ["income"]}
+    (tmp_path / "params.yaml").write_text(json.dumps({"datasets": {"people": entry}}))
+    assert main(["clean", "people"]) == 2
+    assert "'income' is gone, and 'salary' looks like it (" in capsys.readouterr().err
+    csv.write_csv(pa.table(renamed(rows, town="city")), tmp_path / "people.csv")
+    assert main(["ingest", "people"]) == 5
+    assert "'town' is gone, and 'city' looks like it (" in capsys.readouterr().err
