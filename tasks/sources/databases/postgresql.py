@@ -23,7 +23,7 @@ from tasks.errors import SourceError
 from tasks.schema import TableSchema
 from tasks.sources.base import Part
 from tasks.sources.databases._postgresql.catalogue import Catalogue, Place
-from tasks.sources.databases._postgresql.copying import BLOCK_BYTES, Decoder, blocks
+from tasks.sources.databases._postgresql.copying import BLOCK_BYTES, Decoder, batches
 from tasks.sources.databases._postgresql.relation import (
     Relation,
     last_watermark,
@@ -115,8 +115,7 @@ class PostgresqlDatabase(Database):
         block_bytes = min(BLOCK_BYTES, self.access.batch_bytes)
         what = part.place["what"]
         with self._snapshot.reader(part.place["snapshot"], what) as connection:
-            for block in blocks(connection, select, block_bytes):
-                yield decode(block)
+            yield from batches(connection, select, block_bytes, decode)
         # What another thread has freed since would stay with this one until it ends.
         pa.default_memory_pool().release_unused()
         for column, n_lost in decode.lost.items():

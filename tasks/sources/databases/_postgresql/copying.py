@@ -60,17 +60,21 @@ class _Sink:
             self.ready.put(block)
 
 
-def blocks(connection: Any, select: str, block_bytes: int) -> Iterator[bytes]:
-    """What COPY writes, in blocks of whole rows.
+def batches(
+    connection: Any, select: str, block_bytes: int, decode: "Decoder"
+) -> Iterator[pa.RecordBatch]:
+    """What a statement gives, in batches of whole rows.
 
     Args:
         connection: of psycopg2, that nobody else uses. It is of no use afterwards unless all
-            blocks were taken.
+            batches were taken.
         select: the statement whose rows are wanted.
-        block_bytes: at most; a longer row is a block of its own.
+        block_bytes: of text that make a batch, at most; a longer row is a batch of its own.
+        decode: makes a batch of a block of text.
 
     Raises:
         psycopg2.Error: what the server or the connection has to say.
+        SourceError: a value does not fit its type.
     """
     sink = _Sink(block_bytes)
 
@@ -89,11 +93,13 @@ def blocks(connection: Any, select: str, block_bytes: int) -> Iterator[bytes]:
     thread.start()
     try:
         while isinstance(block := sink.ready.get(), bytes):
-            yield block
-            del block
+            batch = decode(block)
+            del block  # whoever takes the batch may be long about it
+            yield batch
+            del batch
         if block is not None:
             raise block
-    except GeneratorExit:
+    except BaseException:
         _stop(connection, sink, thread)
         raise
     thread.join()
