@@ -52,7 +52,7 @@ class SourceSettings(Record):
         " false, or its kind (a file of tasks/privacy/pii/kinds: email, person_name ...)",
     )
     memory_mib: int = Field(
-        default=256, ge=16, description="memory for the rows that are on their way, in MiB"
+        default=192, ge=16, description="memory for the rows that are on their way, in MiB"
     )
     workers: int | None = Field(
         default=None, ge=1, le=256, description="parts that are read at once; null: by cores"
