@@ -21,7 +21,7 @@ _RECORD = np.dtype([("first", "<u8"), ("second", "<u8"), ("row", "<i8")])
 class Repeats:
     """Takes the digests of all rows in their order, then tells which rows repeat another."""
 
-    def __init__(self, keep: Literal["first", "last"], memory_rows: int = 2**22) -> None:
+    def __init__(self, keep: Literal["first", "last"], memory_rows: int = 2**21) -> None:
         """Nothing is known yet.
 
         Args:
