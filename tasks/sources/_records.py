@@ -12,8 +12,7 @@ import pyarrow as pa
 from tasks.errors import SourceError
 from tasks.schema import Column
 from tasks.sources.base import column
-from tasks.sources.formats._forms import form_of, number_of
-from tasks.sources.formats._inference import Inferred
+from tasks.sources.formats._inference import Inferred, form_of, number_of
 from tasks.sources.formats._json import RepeatedNameError, decoder, flattened
 from tasks.sources.formats._kinds import (
     ALL_FORMS,

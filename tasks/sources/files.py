@@ -1,5 +1,6 @@
 """Tables in files of any usual format, by path, folder, glob or URL."""
 
+import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from tasks.errors import ParamsError, SourceError
 from tasks.locations import resolve
 from tasks.locations.base import Location
 from tasks.registry import load, names
-from tasks.schema import DatasetSchema, TableSchema
+from tasks.schema import DatasetSchema, Kind, TableSchema
 from tasks.sources.base import (
     OBSERVED_ROWS,
     Part,
@@ -96,6 +97,14 @@ class FileSource(Source):
 
     Settings = FileSettings
 
+    def __init__(
+        self, settings: dict[str, Any], *, kind: Kind, target: str | None, project: Path
+    ) -> None:
+        """See `Source`."""
+        super().__init__(settings, kind=kind, target=target, project=project)
+        self._reader: Format | None = None
+        self._lock = threading.Lock()
+
     def schema(self) -> DatasetSchema:
         """The tables; files that do not know their types are read once for it."""
         return self.dataset(*self._tables)
@@ -104,9 +113,10 @@ class FileSource(Source):
         """See `Source.parts`."""
         if not self._tables:  # the pass that finds the types also finds where files can be cut
             return []
+        name = self._format_name
         return [
-            Part({"file": dict(part.file.place), "in_file": dict(part.place)})
-            for part in self._format.parts(self._files, table)
+            Part({"file": dict(part.file.place), "format": name, "in_file": dict(part.place)})
+            for part in self._format(name).parts(self._files, table)
         ]
 
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
@@ -115,12 +125,13 @@ class FileSource(Source):
         file = resolve.at(
             part.place["file"], settings.path, self.project, connection=settings.connection
         )
-        yield from self._format.read(table, FilePart(file, part.place["in_file"]))
+        chosen = self._format(part.place["format"])
+        yield from chosen.read(table, FilePart(file, part.place["in_file"]))
 
     @cached_property
     def _tables(self) -> list[TableSchema]:
         given = self.settings.table
-        found = self._format.tables(self._files)
+        found = self._format(self._format_name).tables(self._files)
         default = _table_name(self.project, self.settings.path, self._files)
         if given is not None and len(found) > 1:
             raise ParamsError(
@@ -141,15 +152,21 @@ class FileSource(Source):
             connection=self.settings.connection,
         )
 
-    @cached_property
-    def _format(self) -> Format:
-        name = self.settings.format or self._format_of_files()
-        chosen = load(_FORMATS, name, Format)  # type: ignore[type-abstract]
-        _check_settings(self.settings, name, chosen)
-        return self.opened.enter_context(chosen(self.settings, self.batch_bytes()))
+    def _format(self, name: str) -> Format:
+        """The one reader of this source, which threads share."""
+        with self._lock:
+            if self._reader is None:
+                chosen = load(_FORMATS, name, Format)  # type: ignore[type-abstract]
+                _check_settings(self.settings, name, chosen)
+                reader = chosen(self.settings, self.batch_bytes())
+                self._reader = self.opened.enter_context(reader)
+            return self._reader
 
-    def _format_of_files(self) -> str:
-        """The one format that the suffixes name."""
+    @cached_property
+    def _format_name(self) -> str:
+        """The format that the settings, or the suffixes of all files, name."""
+        if self.settings.format is not None:
+            return str(self.settings.format)
         examples: dict[str, str] = {}
         for file in self._files:
             examples.setdefault(format_of(file.name), file.name)

@@ -17,7 +17,8 @@ from tasks.sources._located import place_of, reading
 from tasks.sources._rows import PartCounts, batches_of
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.files import FileSource
-from tasks.sources.formats._streams import check_utf8, encoding_of, open_bytes, utf8_pieces
+from tasks.sources.formats._encodings import encoding_of
+from tasks.sources.formats._streams import check_utf8, open_bytes, utf8_pieces
 
 TABLE = "texts"
 SUFFIXES = (".txt", ".text", ".md", ".txt.gz", ".txt.bz2", ".txt.xz", ".txt.zst")
