@@ -58,12 +58,6 @@ def compare(before: DatasetProfile, after: DatasetProfile) -> list[Change]:
     return changes
 
 
-def likely_names(gone: str, before: DatasetProfile, after: DatasetProfile) -> list[Change]:
-    """The renames of a column of the main table, the likeliest first; often none."""
-    changes = [c for c in compare(before, after) if c.kind == "renamed" and c.was == gone]
-    return sorted(changes, key=lambda change: -change.confidence)
-
-
 def _matched_tables(
     before: Sequence[TableProfile], after: Sequence[TableProfile]
 ) -> tuple[list[tuple[TableProfile, TableProfile]], list[TableProfile], list[TableProfile]]:

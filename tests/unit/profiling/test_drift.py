@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from tasks.cli import main
 from tasks.errors import SourceError
-from tasks.profiling.drift import Change, compare, likely_names
+from tasks.profiling.drift import Change, compare
 from tasks.profiling.likeness import name_likeness
 from tasks.profiling.profile import DatasetProfile, profile
 from tasks.profiling.snapshots import hint, hint_of_source, last_profile, report_drift
@@ -218,14 +218,6 @@ def test_types_of_which_little_is_known_break_nothing():
     for before in odd.values():
         for after in odd.values():
             changes({"c": before}, {"c": after})
-
-
-def test_the_likeliest_name_of_a_column_that_went():
-    rows = people()
-    found = likely_names(
-        "income", profiled(one(rows)), profiled(one(renamed(rows, income="annual_income")))
-    )
-    assert [c.column for c in found] == ["annual_income"]
 
 
 @pytest.mark.parametrize(
