@@ -18,7 +18,7 @@ import pyarrow as pa
 import pymysql
 from pymysql.constants import ER
 
-from tasks.errors import SourceError
+from tasks.errors import SourceError, SourceUnavailable
 from tasks.schema import ForeignKey, TableSchema, arrow_schema, arrow_type
 from tasks.sources.base import Part, table_schema
 from tasks.sources.databases._mysql.session import Session
@@ -156,17 +156,22 @@ class MysqlDatabase(Database):
 
     def _table(self, given: tuple[str, _Address], names: dict[_Address, str]) -> TableSchema:
         address, (database, name) = given
+        session = self._session
         try:
             table = self._described(names[database, name], f"{_quoted(database)}.{_quoted(name)}")
             keys = self._keys(database, name, names)
         except pymysql.err.MySQLError as error:
-            schemas = [row[0] for row in self._session.fetch("SHOW DATABASES")]
-            known = self._session.fetch(
+            fault = session.explained(error, f"table {address!r}")
+            if isinstance(fault, SourceUnavailable):
+                raise fault from error
+            known = session.fetch(
                 "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", database
             )
             if (name,) not in known:
-                raise no_such_table(address, [row[0] for row in known], schemas) from error
-            raise self._session.explained(error, f"table {address!r}") from error
+                raise no_such_table(
+                    address, [row[0] for row in known], session.databases()
+                ) from error
+            raise fault from error
         return table_schema(table.name, table.columns, primary_key=keys[0], foreign_keys=keys[1])
 
     def _described(self, name: str, relation: str) -> TableSchema:

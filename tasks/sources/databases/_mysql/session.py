@@ -22,6 +22,8 @@ _SETTINGS = (
 )
 """The server is to wait, for an hour, while what it sent is being stored."""
 
+_DATABASES = "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name"
+
 _CONNECTION_KILLED = 1927
 _READ_ONLY_TRANSACTION = 1792
 _MUST_CHANGE_PASSWORD = 1820
@@ -87,6 +89,10 @@ class Session:
         with self._busy, self._connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
+
+    def databases(self) -> list[str]:
+        """The names of the databases that the user may see."""
+        return [row[0] for row in self.fetch(_DATABASES)]
 
     def describe(self, statement: str) -> list[Any]:
         """The fields of a result without rows.
@@ -180,7 +186,7 @@ def _databases(name: str, url: sa.URL) -> str:
     """Which databases there are, those of a similar name first."""
     connection = _connected(name, url._replace(database=None))
     with contextlib.closing(connection), connection.cursor() as cursor:
-        cursor.execute("SHOW DATABASES")
-        known = sorted(row[0] for row in cursor.fetchall())
+        cursor.execute(_DATABASES)
+        known = [row[0] for row in cursor.fetchall()]
     near = difflib.get_close_matches(str(url.database), known, n=3, cutoff=0.5)
     return f"the server has: {', '.join(near or known[:20])}"

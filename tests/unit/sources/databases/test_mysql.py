@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import logging
-import math
 import struct
 from collections.abc import Callable
 from decimal import Decimal
@@ -469,7 +468,7 @@ _VALUES = st.fixed_dictionaries(
     {
         "i": st.none() | st.integers(-(2**63), 2**63 - 1),
         "u": st.none() | st.integers(0, 2**64 - 1),
-        "m": st.none() | st.decimals(-(10**28), 10**28, allow_nan=False, places=10),
+        "m": st.none() | st.decimals(1 - 10**28, 10**28 - 1, allow_nan=False, places=10),
         "f": st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32),
         "d": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "x": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
@@ -491,7 +490,8 @@ def test_values_survive(run, mariadb_server, mariadb_database, rows):
             t DATETIME(6))"""
         )
         for i, row in enumerate(rows):
-            row = row | {"f": None if row["f"] is None else repr(row["f"])}
+            # As texts, which MariaDB rounds to the nearest float.
+            row = row | {name: None if row[name] is None else repr(row[name]) for name in "fd"}
             cursor.execute(
                 "INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (i, *(row[name] for name in "iumfdxbt")),
@@ -499,7 +499,4 @@ def test_values_survive(run, mariadb_server, mariadb_database, rows):
     found = fetch(table="t").drop(["id"]).to_pylist()
     for row in rows:
         row["b"] = None if row["b"] is None else rf"\x{row['b'].hex()}"
-    assert found == rows
-    for was, is_ in zip(rows, found, strict=True):
-        if was["d"] is not None:
-            assert math.copysign(1, was["d"]) == math.copysign(1, is_["d"])
+    assert found == rows  # zero has no sign in MariaDB, nor in this comparison
