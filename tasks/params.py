@@ -154,7 +154,8 @@ class TrainParams(Record):
     )
     validation_fraction: Fraction = Field(
         default=0.1,
-        description="share of the training rows kept for early stopping; 100,000 of them at most",
+        description="share of the training rows kept for early stopping, 100,000 of them at most; where"
+        " split.validation_fraction is set, that part is taken",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes the GPU where there is one"

@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def split(self) -> Path:
-        """Holds two datasets: `train` and `holdout`."""
+        """Holds the datasets `train` and `holdout`; also `validation` and `folds.parquet` if asked for."""
         return self._data / "split"
 
     @property
