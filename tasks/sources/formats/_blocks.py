@@ -28,6 +28,8 @@ BLOCK_BYTES = 2**22
 MAX_ROW_BYTES = 2**26
 """Bytes of a row at most."""
 
+_CACHED_BYTES = 2**17
+
 _NEWLINES = b"\r\n"
 
 
@@ -191,7 +193,14 @@ def _starts_value(delimiter: str) -> npt.NDArray[np.bool_]:
 
 
 def _count(data: bytes, quote: bytes) -> int:
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == quote[0])) if quote else 0
+    """Quotes in data; by stretches that stay in the processor's cache."""
+    if not quote:
+        return 0
+    characters = np.frombuffer(data, np.uint8)
+    starts = range(0, len(characters), _CACHED_BYTES)
+    return sum(
+        int(np.count_nonzero(characters[at : at + _CACHED_BYTES] == quote[0])) for at in starts
+    )
 
 
 def _behind_blank(lines: Iterable[str], n_bytes: Any) -> int:
