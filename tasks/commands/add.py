@@ -83,7 +83,7 @@ def add(
         clean(draft / "raw", draft / "clean", params, state=state_of(project))
         suites = _suites(draft, at, params)
     _write(root, name, entry, suites)
-    _tell(root, name, origin, project, suites)
+    _tell(root, name, origin, project, suites, n_tables=len(schema.tables))
     return 0
 
 
@@ -196,7 +196,15 @@ def _last_line(node: yaml.Node, lines: list[str]) -> int:
     return last
 
 
-def _tell(root: Path, name: str, origin: Origin, project: Path, suites: dict[Path, str]) -> None:
+def _tell(
+    root: Path,
+    name: str,
+    origin: Origin,
+    project: Path,
+    suites: dict[Path, str],
+    *,
+    n_tables: int,
+) -> None:
     print(f"\nadded {name!r} to {PARAMS_FILE}, with its gates:")
     for path in suites:
         print(f"  {path.relative_to(root)}")
@@ -210,6 +218,11 @@ def _tell(root: Path, name: str, origin: Origin, project: Path, suites: dict[Pat
         else:
             set_variable(state_of(project), variable, url)
             print(f"\n{variable} is set in .proofmint/env, which git never sees.")
+    if n_tables > 1:
+        print(
+            "\nGenerators model one table yet: of linked tables the pipeline loads, checks, cleans and"
+            " splits\nall, and then stops. Name one with --table, or join them with --query."
+        )
     print(
         "\nReview what was found, decided and learned: `git diff`, and docs/gates.md for the suites."
         f"\n  {PARAMS_FILE}: the target, what happens to personal columns, licence and description"
