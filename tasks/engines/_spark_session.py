@@ -107,27 +107,32 @@ def started() -> Iterator[Session]:
     master = _master()
     _check_installed()
     _check_answers(master)
-    with warnings.catch_warnings():
-        # pyspark 4.3 on pandas 3, of which we use nothing here
-        warnings.simplefilter("ignore", FutureWarning)
-        from pyspark import SparkContext
-
     logging.getLogger("py4j").setLevel(logging.WARNING)
     with contextlib.ExitStack() as opened:
-        context = SparkContext._active_spark_context
-        if context is None:
-            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="proofmint-")))
-            context = _context(master, folder)
-            opened.callback(context.stop)
-            _send_package(context, folder)
+        with warnings.catch_warnings():
+            # pyspark 4.3 on pandas 3, of which we use nothing here
+            warnings.simplefilter("ignore", FutureWarning)
+            # pyspark 4.3 does not close the socket by which it sends the elements of an RDD.
+            warnings.simplefilter("ignore", ResourceWarning)
+            context = _active_or_new(master, opened)
+            one = context.parallelize([0], 1)
         is_local = str(context.master).startswith("local")
         if is_local:
             context.pythonExec = sys.executable
-        with warnings.catch_warnings():
-            # pyspark 4.3 does not close the socket by which it sends the elements.
-            warnings.simplefilter("ignore", ResourceWarning)
-            one = context.parallelize([0], 1)
         yield Session(context, one, is_local, max(1, context.defaultParallelism))
+
+
+def _active_or_new(master: str, opened: contextlib.ExitStack) -> Any:
+    """The `SparkContext` that this process has, or one that ends with `opened`."""
+    from pyspark import SparkContext
+
+    context: Any = SparkContext._active_spark_context
+    if context is None:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="proofmint-")))
+        context = _context(master, folder)
+        opened.callback(context.stop)
+        _send_package(context, folder)
+    return context
 
 
 def _master() -> str:
