@@ -82,11 +82,8 @@ def main(arguments: list[str]) -> int:
             print(f"\n## {source}, {options.rows:,} rows x 12 columns\n\n{_table(runs)}\n")
             if source == "postgresql":
                 print(*_bars(runs, postgres.text_bytes(options.rows)), sep="\n")
-            elif {OURS, "duckdb"} <= runs.keys():
-                ratio = _median(runs[OURS], "wall_seconds") / _median(
-                    runs["duckdb"], "wall_seconds"
-                )
-                print(f"- ours takes {ratio:.2f} times as long as DuckDB")
+            else:
+                print(*_ratios(runs), sep="\n")
     return 0
 
 
