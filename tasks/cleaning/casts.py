@@ -16,14 +16,25 @@ from tasks.sources.formats._forms import (
     without_missing,
 )
 
+_UNITS = ("s", "ms", "us", "ns")
+"""Of moments, the largest first."""
+
 _TRUE = ("true", "t", "yes", "y", "1", "on")
 _FALSE = ("false", "f", "no", "n", "0", "off")
+
+
+def _clock(texts: pa.Array) -> pa.Array:
+    moments = pc.binary_join_element_wise(pa.scalar("1970-01-01"), texts, " ")
+    return pc.cast(pc.cast(moments, pa.timestamp("us")), pa.time64("us"))
+
+
+_TIME = Form(pa.time64("us"), r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?", _clock)
 
 
 @functools.cache
 def forms() -> tuple[Form, ...]:
     """All forms of numbers and times in texts, known by their places; plain ones come first."""
-    return respelled_forms(",")
+    return (*respelled_forms(","), _TIME)
 
 
 @functools.cache
@@ -41,9 +52,9 @@ def candidates(kind: pa.DataType) -> tuple[int, ...]:
 @functools.cache
 def is_plain(number: int) -> bool:
     """Whether a form is of numbers without marks, or of dates and times as ISO 8601 has them."""
-    kind = forms()[number].data_type
-    has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
-    return has_zone or forms()[number].proves is not None
+    form = forms()[number]
+    has_zone = pa.types.is_timestamp(form.data_type) and form.data_type.tz is not None
+    return has_zone or form is _TIME or form.proves is not None
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class Reading:
 
     def __call__(self, texts: pa.Array) -> pa.Array:
         """(N,) of the type; null where a text stands for no value, or cannot be read."""
-        trimmed = without_missing(texts)
+        trimmed = spelled(texts, self.kind)
         if pa.types.is_boolean(self.kind):
             return _truth(trimmed)
         found = pa.nulls(len(texts), self.kind)
@@ -78,6 +89,15 @@ class Reading:
 def marks(texts: pa.Array) -> pa.Array:
     """Whether each text is there, but stands for no value."""
     return pc.fill_null(is_missing(pc.utf8_trim_whitespace(texts)), fill_value=False)
+
+
+def spelled(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The texts as the forms have them: numbers without `+` and zeros before them, `+007` as `7`."""
+    trimmed = without_missing(texts)
+    if not is_number(kind):
+        return trimmed
+    unsigned = pc.replace_substring_regex(trimmed, r"^\+([0-9.])", r"\1")
+    return pc.replace_substring_regex(unsigned, "^(-?)0+([0-9])", r"\1\2")
 
 
 def read_form(form: Form, texts: pa.Array) -> pa.Array:
@@ -112,15 +132,36 @@ def convert(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_boolean(values.type) and is_number(kind):
         values = values.cast(pa.int8())
     if pa.types.is_decimal128(kind):
-        # Arrow wants room for the largest number of the type.
-        is_whole = pa.types.is_integer(values.type)
-        wide = values.cast(pa.decimal128(20, 0)) if is_whole else pc.round(values, kind.scale)
-        return _each(wide, kind)
+        return _each(_rounded(values, kind), kind)
     if pa.types.is_floating(kind):
         numbers = pc.cast(values, kind, safe=False)
         return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
     if pa.types.is_temporal(kind) and pa.types.is_temporal(values.type):
+        return _moments(values, kind)
+    return _each(values, kind)
+
+
+def _rounded(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Numbers to the digits of a decimal type, in a type with room for all of them."""
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.decimal128(20, 0))
+    if pa.types.is_decimal(values.type):
+        return pc.round(values.cast(pa.decimal256(76, values.type.scale)), kind.scale)
+    numbers = values.cast(pa.float64())
+    fits = pc.less(pc.abs(numbers), 10.0 ** (kind.precision - kind.scale))
+    # A number near the largest double cannot be rounded.
+    return pc.round(pc.if_else(fits, numbers, pa.scalar(None, pa.float64())), kind.scale)
+
+
+def _moments(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Dates and times as others; null where the unit is too small to reach so far."""
+    both = (values.type, kind)
+    if all(pa.types.is_time(t) for t in both):
         return pc.cast(values, kind, safe=False)
+    if all(pa.types.is_timestamp(t) for t in both):
+        given, wanted = (_UNITS.index(t.unit) for t in both)
+        if wanted < given:
+            return pc.cast(values, kind, safe=False)
     return _each(values, kind)
 
 
@@ -162,8 +203,8 @@ def _decimals(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         return found
     # Arrow cuts no digits off; a decimal with more of them is rounded.
     rest = pc.if_else(is_open, plain, pa.scalar(None, texts.type))
-    wide = _each(rest, pa.decimal128(38, min(38, kind.scale + 12)))
-    return pc.coalesce(found, _each(pc.round(wide, kind.scale), kind))
+    wide = _each(rest, pa.decimal256(76, 38))
+    return pc.coalesce(found, convert(wide, kind))
 
 
 def _plain_numbers() -> Iterator[Form]:

@@ -3,6 +3,7 @@
 Source: LightGBM, Ke et al. 2017 (NeurIPS); one model for each column, of the rows that have it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.cleaning.statistics.exact import of_whole_numbers, whole_numbers
 from tasks.schema import Column, arrow_type
 
 MAX_CATEGORIES = 250
@@ -58,8 +60,13 @@ class Imputer:
                 "num_class": max(2, len(self._categories)),
             }
         else:
-            target = _numbers(rows[column.name].combine_chunks())
+            known = rows[column.name].combine_chunks()
+            target = _numbers(known)
             self._range = (target.min(), target.max())
+            self._ends = _ends(known)
+            # LightGBM keeps targets in 32 bits; a power of two changes no digit.
+            self._scale = 2.0 ** (math.frexp(max(map(abs, self._range)))[1] - 1)
+            target = target / self._scale
             # Centred, because the trees' leaves are sums of doubles.
             self._center = float(target.mean())
             target = target - self._center
@@ -83,7 +90,17 @@ class Imputer:
         found = np.asarray(self._model.predict(self._matrix(batch), num_threads=1))
         if self._categories is not None:
             return self._categories.take(pa.array(found.argmax(axis=1)))
-        return _typed(np.clip(found + self._center, *self._range), self._type)
+        return self._within(found + self._center)
+
+    def _within(self, numbers: npt.NDArray[np.float64]) -> pa.Array:
+        """Scaled predictions as values of the column's type, none beyond the known ones."""
+        low, high = self._range
+        numbers = np.clip(numbers, low / self._scale, high / self._scale) * self._scale
+        is_low, is_high = numbers <= low, numbers >= high
+        # Doubles may round the ends to what the type does not hold, so these are not taken from them.
+        values = _typed(np.where(is_low | is_high, 0.0, numbers), self._type)
+        values = pc.if_else(pa.array(is_low), self._ends[0], values)
+        return pc.if_else(pa.array(is_high), self._ends[1], values)
 
     def _matrix(self, rows: pa.Table | pa.RecordBatch) -> npt.NDArray[np.float64]:
         columns = [x.encode(_whole(rows[x.name])) for x in self._inputs]
@@ -136,7 +153,16 @@ def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
 def _typed(numbers: npt.NDArray[np.float64], kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind) or pa.types.is_decimal128(kind):
         return pa.array(numbers).cast(kind)
+    whole = pa.array(np.rint(numbers))
     if pa.types.is_temporal(kind):
-        carrier = pa.int32() if kind.bit_width == 32 else pa.int64()
-        return pa.array(np.rint(numbers).astype(np.int64)).cast(carrier).view(kind)
-    return pa.array(np.rint(numbers).astype(np.int64)).cast(kind)
+        return whole.cast(pa.int32() if kind.bit_width == 32 else pa.int64(), safe=False).view(kind)
+    return whole.cast(kind, safe=False)
+
+
+def _ends(known: pa.Array) -> pa.Array:
+    """(2,) of the type: the least and the largest value."""
+    if pa.types.is_floating(known.type):
+        bounds = pc.min_max(known)
+        return pa.array([bounds["min"], bounds["max"]], known.type)
+    whole = whole_numbers(known)
+    return of_whole_numbers(np.array([whole.min(), whole.max()]), known.type)

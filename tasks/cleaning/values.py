@@ -1,6 +1,7 @@
 """Values that settings name, as values of a column."""
 
 import decimal
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,10 @@ def scalar_of(column: Column, value: Any, where: str) -> pa.Scalar:
     try:
         if not fits or is_cut:
             raise ValueError("another type")
-        return pa.scalar(value, kind)
+        scalar = pa.scalar(value, kind)
+        if pa.types.is_floating(kind) and not math.isfinite(scalar.as_py()):
+            raise ValueError("NaN, infinity or too large a number")
+        return scalar
     except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, TypeError, OverflowError) as error:
         hint = "; quote it, if it is a text" if pa.types.is_string(kind) else ""
         raise ParamsError(

@@ -20,6 +20,7 @@ from tasks.cleaning.casts import (
     is_plain,
     marks,
     read_form,
+    spelled,
 )
 from tasks.cleaning.statistics.base import LearningStep, Statistic
 from tasks.cleaning.steps.text import is_text
@@ -207,7 +208,7 @@ class _Spellings(Statistic):
         found = {}
         for name, kind in self._kinds.items():
             texts = without_missing(batch[name]).drop_null()
-            counts = _fitting(texts) if kind is None else _written(texts, kind)
+            counts = _fitting(texts) if kind is None else _written(spelled(texts, kind), kind)
             found[name] = (len(texts), counts)
         return found
 

@@ -133,6 +133,12 @@ def test_a_column_may_have_the_name_of_a_group():
         (pa.array([1, None]), {"constant": True}, "value of type int64"),
         (pa.array([True, None]), {"constant": 1}, "value of type bool"),
         (pa.array([1, None]), {"constant": None}, "expected a constant"),
+        (
+            pa.array([1.0, None]),
+            {"constant": float("nan")},
+            "value of type double for 'x', found nan",
+        ),
+        (pa.array([1.0, None], pa.float32()), {"constant": 1e39}, "value of type float for 'x'"),
         (pa.array([1, None]), "avarage", "missing is not valid"),
     ],
 )
@@ -188,6 +194,23 @@ def test_regression_predicts_from_the_other_columns():
 def test_regression_of_one_known_row_gives_its_value():
     assert filled(pa.array([None, 7]), "regression") == [7, 7]
     assert filled(pa.array([None, "a"]), "regression") == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (2**63 - 1, pa.int64()),
+        (-(2**63), pa.int64()),
+        (2**64 - 1, pa.uint64()),
+        (Decimal(10**38 - 1), pa.decimal128(38, 0)),
+        (datetime.timedelta(microseconds=2**60 + 1), pa.duration("us")),
+        (1.7e308, pa.float64()),
+        (-5e-324, pa.float64()),
+    ],
+    ids=str,
+)
+def test_regression_reaches_the_ends_of_a_type(value, kind):
+    assert filled(pa.array([None, value, value], kind), "regression") == [value] * 3
 
 
 def test_a_mode_of_too_many_values_is_refused_where_one_is_missing(monkeypatch):

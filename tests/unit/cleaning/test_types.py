@@ -3,6 +3,7 @@
 import datetime
 from decimal import Decimal
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,8 @@ NOON = datetime.datetime.fromisoformat("2024-03-04T12:00:00")
         (["5.0", "1e3", "5.5", "9" * 19], "int64", [5, 1000, None, None]),
         (["18446744073709551615", "-1"], "uint64", [2**64 - 1, None]),
         (["300", "100"], "int8", [None, 100]),
+        (["0007", "+7", "-007", "00", "+-7"], "int64", [7, 7, -7, 0, None]),
+        (["+00.5", "+.5", "01,250.5"], "double", [0.5, 0.5, 1250.5]),
         (["1.5", "-.5", "1e400", "inf"], "double", [1.5, -0.5, None, None]),
         (["$1,250.50", "$3", "12"], "double", [1250.5, 3.0, 12.0]),
         (["12,5", "3,25", "7"], "double", [12.5, 3.25, 7.0]),
@@ -34,6 +37,7 @@ NOON = datetime.datetime.fromisoformat("2024-03-04T12:00:00")
         (["0.10", "1.015", "12345678.9"], "decimal128(10, 2)", ["0.10", "1.02", "12345678.90"]),
         (["1" * 36 + ".25", "1e3"], "decimal128(38, 2)", ["1" * 36 + ".25", "1000.00"]),
         (["123456789.00"], "decimal128(10, 2)", [None]),
+        (["9" * 24 + ".999"], "decimal128(38, 2)", ["1" + "0" * 24]),
         (["2024-03-04", "2024-02-30", "soon"], "date32", [DAY, None, None]),
         (["04.03.2024", "2024-03-04"], "date32", [DAY, DAY]),
         (
@@ -45,6 +49,17 @@ NOON = datetime.datetime.fromisoformat("2024-03-04T12:00:00")
         (["2024-03-04 12:00", "2024-03-04T12:00:00Z"], "timestamp[us]", [NOON, NOON]),
         (["2024-03-04 12:00:00"], "date32", [DAY]),
         (["12:30", "x"], "time64[us]", [datetime.time(12, 30), None]),
+        (
+            ["23:59:59.5", "9:15", "12:30", "25:00"],
+            "time64[us]",
+            [datetime.time(23, 59, 59, 500_000), datetime.time(9, 15), datetime.time(12, 30), None],
+        ),
+        (
+            ["23:59:59", "12:30"],
+            "time32[s]",
+            [datetime.time(23, 59, 59), datetime.time(12, 30)],
+        ),
+        (["9999-12-31", "2024-03-04"], "timestamp[ns]", [None, pd.Timestamp("2024-03-04")]),
         (["yes", "No", "TRUE", "0", "maybe", "-"], "bool", [True, False, True, False, None, None]),
         (["🙂"], "int64", [None]),
     ],
@@ -80,8 +95,14 @@ def test_failed_casts_and_marks_are_counted():
         (pa.array([1.005, 1e9]), "decimal128(5, 2)", [Decimal("1.00"), None]),
         (pa.array([Decimal("1.50")]), "double", [1.5]),
         (pa.array([Decimal("1.55")]), "decimal128(5, 1)", [Decimal("1.6")]),
+        (pa.array([1e308, 1.5]), "decimal128(5, 2)", [None, Decimal("1.50")]),
+        (pa.array([3e38, 1.5], pa.float32()), "decimal128(5, 2)", [None, Decimal("1.50")]),
+        (pa.array([Decimal("9.99")]), "decimal128(5, 1)", [Decimal("10.0")]),
         (pa.array([12, 123456]), "decimal128(5, 2)", [Decimal("12.00"), None]),
         (pa.array([NOON]), "date32", [DAY]),
+        (pa.array([NOON.replace(microsecond=5)]), "timestamp[s]", [NOON]),
+        (pa.array([NOON.replace(year=9999), NOON]), "timestamp[ns]", [None, pd.Timestamp(NOON)]),
+        (pa.array([DAY.replace(year=1600), DAY]), "timestamp[ns]", [None, pd.Timestamp(DAY)]),
         (pa.array([DAY]), "timestamp[us]", [datetime.datetime(2024, 3, 4)]),  # noqa: DTZ001
         (pa.array([1, None]), "string", ["1", None]),
         (pa.array([DAY]), "string", ["2024-03-04"]),
