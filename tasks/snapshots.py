@@ -4,7 +4,7 @@
     .proofmint/cache/snapshots/<sha256 of the entry's name>/             the rows and their ends
 
 A snapshot is complete: the rows that a full read would give. The next run reads what came since,
-puts it in place of rows of equal primary key and at the end, and has the complete rows again. A
+puts it in place of the rows that it replaces and at the end, and has the complete rows again. A
 snapshot never changes: a new one is written beside it, and then the pointer is replaced, so a run
 that is killed leaves the old one, and two runs at once leave one of theirs.
 
@@ -139,7 +139,7 @@ class Merge:
     """
 
     def __init__(self, new_keys: pa.Table) -> None:
-        """Args: new_keys: the primary keys of the new rows; no columns: nothing is replaced."""
+        """Args: new_keys: of the new rows, what recognises them; no columns: nothing is replaced."""
         names = new_keys.column_names
         self._names = names
         self._new_keys = new_keys.rename_columns([str(i) for i in range(len(names))])

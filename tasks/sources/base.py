@@ -176,6 +176,10 @@ class Source(ABC):
         del table
         return None
 
+    def recognised_by(self, table: TableSchema) -> Sequence[str]:
+        """The columns by whose values what came since replaces what was read before; none: nothing."""
+        return table.primary_key
+
     def batch_bytes(self) -> int:
         """Bytes of memory that one batch should take at most, of the budget for all workers."""
         memory: int = self.settings.memory_mib * 2**20

@@ -100,6 +100,11 @@ class SqlSource(Source):
         """The last watermark of the table; None without a watermark."""
         return self._database.end_of(table)
 
+    def recognised_by(self, table: TableSchema) -> Sequence[str]:
+        """The primary key; without one the watermark: all rows of the last one are asked for again."""
+        watermark = self.settings.watermark
+        return table.primary_key or (() if watermark is None else (watermark,))
+
     def counts(self) -> dict[str, int]:
         """Values that Arrow has no place for and that became missing, by table and column."""
         return self._database.counts()

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -162,7 +162,8 @@ class _Pull:
     def _merged(self, folder: Path, table: TableSchema, last: Snapshot) -> Iterator[pa.RecordBatch]:
         """The rows of the last run, without those that came again, and then what came since."""
         n_new = write_table(folder, table, self._new(table), memory_bytes=self._writer_bytes)
-        merge = Merge(_keys(folder, table))
+        names = self._source.recognised_by(table)
+        merge = Merge(_stored(folder, table, names))
         yield from merge.kept(read_batches(last.folder, table.name))
         yield from read_batches(folder, table.name)
         self._n_replaced += merge.n_replaced
@@ -217,11 +218,11 @@ def _constrained(schema: DatasetSchema, params: DatasetParams) -> DatasetSchema:
     return schema.model_copy(update={"tables": (main, *schema.tables[1:])})
 
 
-def _keys(folder: Path, table: TableSchema) -> pa.Table:
-    """The primary keys of a stored table, in memory."""
+def _stored(folder: Path, table: TableSchema, names: Sequence[str]) -> pa.Table:
+    """These columns of a stored table, in memory."""
     schema = arrow_schema(table)
-    kept = pa.schema([schema.field(name) for name in table.primary_key])
-    batches = read_batches(folder, table.name, kept.names) if kept.names else ()
+    kept = pa.schema([schema.field(name) for name in names])
+    batches = read_batches(folder, table.name, kept.names) if names else ()
     return pa.Table.from_batches((batch.cast(kept) for batch in batches), kept)
 
 

@@ -108,8 +108,7 @@ class Database(ABC):
         Args:
             table: of `tables` or `query`.
             after: what `end_of` said when the table was last read: only rows whose watermark is
-                that or later are asked for (later only, where the table has no primary key to
-                recognise a row by); None: all rows.
+                that or later are asked for; None: all rows.
 
         Raises:
             SourceError: the watermark is not a column of this table or may not be one, or is

@@ -91,9 +91,8 @@ class MysqlDatabase(Database):
             self._ends[table.name] = self._last(table, watermark)
             order = [f for f in fields if f.name == watermark] + order
             if after is not None:
-                compare = ">=" if table.primary_key else ">"
                 last = _literal(after["watermark"], table.column(watermark).type)
-                where = f" WHERE r.{_quoted(watermark)} {compare} {last}"
+                where = f" WHERE r.{_quoted(watermark)} >= {last}"
         columns = ", ".join(selected(field, f"r.{_quoted(field.name)}") for field in fields)
         keys = ", ".join(
             key for field in order for key in sorted_by(field, f"r.{_quoted(field.name)}")

@@ -101,8 +101,7 @@ class SqliteDatabase(Database):
             self._last[table.name] = self._maximum(table, watermark)
             order = (_quoted(watermark), *order)
             if after is not None:
-                compare = ">=" if table.primary_key else ">"
-                where, values = f" WHERE {_quoted(watermark)} {compare} ?", [after["last"]]
+                where, values = f" WHERE {_quoted(watermark)} >= ?", [after["last"]]
         select = f"SELECT {columns} FROM {relation.sql} AS r{where} ORDER BY {', '.join(order)}"  # noqa: S608
         return [Part({"select": select, "values": values})]
 

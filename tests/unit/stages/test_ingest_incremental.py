@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+import sqlalchemy as sa
 
 from tasks import retry
 from tasks.errors import SourceUnavailable, WorkspaceError
@@ -111,7 +112,37 @@ def test_a_table_without_a_key_grows_at_its_end(run, tmp_path, log):
     pull(tmp_path, orders("n"))
     run("INSERT INTO orders SELECT generate_series(11, 15)")
     assert pull(tmp_path, orders("n")) == whole(tmp_path, orders("n"))
-    assert came(log) == ["5 rows came since the last run, 0 of them in place of older ones"]
+    assert came(log) == ["6 rows came since the last run, 1 of them in place of older ones"]
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mysql", "sqlite"])
+def test_a_late_row_of_the_last_watermark_is_not_lost_without_a_key(
+    request, tmp_path, monkeypatch, log, server
+):
+    match server:
+        case "postgresql":
+            url = request.getfixturevalue("database")
+        case "mysql":
+            name = request.getfixturevalue("mariadb_database")
+            url = request.getfixturevalue("mariadb_server").url(name)
+        case "sqlite":
+            url = f"sqlite:///{tmp_path / 'shop.db'}"
+    monkeypatch.setenv("SHOP", url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def change(sql: str) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(sql)
+
+    change("CREATE TABLE orders (x TEXT, changed INTEGER NOT NULL)")
+    change("INSERT INTO orders VALUES ('a', 1), ('b', 2), ('c', 2), ('c', 2)")
+    pull(tmp_path)
+    change("INSERT INTO orders VALUES ('late', 2), ('a', 2), ('d', 3)")
+    assert pull(tmp_path) == whole(tmp_path)
+    assert came(log) == ["6 rows came since the last run, 3 of them in place of older ones"]
+    rows = read_table(tmp_path / "raw", "orders")
+    assert rows["changed"].to_pylist() == [1, 2, 2, 2, 2, 2, 3]
+    assert sorted(rows["x"].to_pylist()) == ["a", "a", "b", "c", "c", "d", "late"]
 
 
 def test_several_tables(run, tmp_path):

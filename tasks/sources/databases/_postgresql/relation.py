@@ -177,10 +177,9 @@ def ranges(relation: Relation, snapshot: Snapshot, part_bytes: int) -> list[list
 
 
 def later(relation: Relation, watermark: str, last: str) -> str:
-    """The condition of the rows that came since: again the last ones where a key recognises them."""
+    """The condition of the rows that came since, and of those of the last watermark again."""
     kind = relation.attribute(watermark).type.name
-    sign = ">=" if relation.primary_key else ">"
-    return f"{column_of(watermark)} {sign} {literal(last)}::{kind}"
+    return f"{column_of(watermark)} >= {literal(last)}::{kind}"
 
 
 def last_watermark(relation: Relation, watermark: str, snapshot: Snapshot) -> str | None:
