@@ -7,6 +7,9 @@ import pandas as pd
 _LETTERS, _UPPER, _LOWER, _DIGITS = r"[^\W\d_]", "[A-Z]", "[a-z]", r"\d"
 _MOST_FORMS = 3
 _MOST_TOKENS = 12
+_LONGEST_RUN = 100
+"""Characters of a run whose length counts; RE2 knows no more than 1000 repetitions."""
+
 _COVERED = 0.99
 """Share of the values that the forms must fit."""
 
@@ -52,4 +55,4 @@ def _class_of(token: str, *, exact: bool) -> str:
         kind = _LOWER if is_ascii and token.islower() else kind
     else:
         return re.escape(token)
-    return f"{kind}{{{len(token)}}}" if exact else f"{kind}+"
+    return f"{kind}{{{len(token)}}}" if exact and len(token) <= _LONGEST_RUN else f"{kind}+"

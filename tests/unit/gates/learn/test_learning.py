@@ -92,6 +92,15 @@ def test_forms_hold_no_letter_or_digit_of_the_values():
     assert learn_pattern(pd.Series(["one two", "three", "4", "5-6", "a.b.c", "(x)"] * 5)) is None
 
 
+def test_a_form_of_long_runs_is_one_that_re2_takes():
+    runs = pd.Series([("é" * 100 + "1" * 100) * 6] * 20, dtype="str")
+    assert learn_pattern(runs) == r"[^\W\d_]{100}\d{100}" * 6
+    assert runs.str.fullmatch(learn_pattern(runs)).all()
+    longer = pd.Series([f"{'x' * 200_000}-{i:02d}" for i in range(20)], dtype="str")
+    assert learn_pattern(longer) == r"[a-z]+\-\d{2}"
+    assert longer.str.fullmatch(learn_pattern(longer)).all()
+
+
 def test_decimals_as_written():
     assert measured(pd.Series([1.0, 0.5, 68.7814, 1 / 3]), "decimals").tolist() == [0, 1, 4, 10]
 
