@@ -205,7 +205,13 @@ class Source(ABC):
 
 
 def column(name: str, data_type: pa.DataType, *, nullable: bool = True) -> Column:
-    """A column as a source declares it, with the plain meaning of its type."""
+    """A column as a source declares it, with the plain meaning of its type.
+
+    Raises:
+        SourceError: it has no name.
+    """
+    if not name:
+        raise SourceError(f"expected a name for every column, found '' (of {data_type}); name it")
     return Column(
         name=name,
         type=type_name(data_type),

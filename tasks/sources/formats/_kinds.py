@@ -107,12 +107,16 @@ class ChunkBuilder:
             place: tells where the record is, for messages.
 
         Raises:
-            SourceError: it has two values of one name.
+            SourceError: it has two values of one name, a value without a name, or half of a
+                character.
         """
         n = self.n_rows
         for name, spelling, kind in record:
             values = self._values.get(name)
             if values is None:
+                if not name:
+                    raise SourceError(f"{place()}: expected a name for each value, found ''")
+                _check_whole(name, place)
                 values = self._values[name] = []
                 self._kinds[name] = ValueKind.NOTHING
                 if len(self._values) > MAX_COLUMNS:
@@ -125,7 +129,11 @@ class ChunkBuilder:
             if len(values) < n:
                 values.extend([None] * (n - len(values)))
             values.append(spelling)
-            if spelling is not None and kind is not self._kinds[name]:
+            if spelling is None:
+                continue
+            if not spelling.isascii():
+                _check_whole(spelling, place)
+            if kind is not self._kinds[name]:
                 self._kinds[name] |= kind
         self.n_rows = n + 1
 
@@ -139,6 +147,18 @@ class ChunkBuilder:
         if not arrays:  # records without any value are rows too
             rows = pa.array([{}] * self.n_rows, pa.struct([]))
         return Chunk(pa.RecordBatch.from_struct_array(rows), self._kinds, start, end)
+
+
+def _check_whole(text: str, place: Callable[[], str]) -> None:
+    """Raises SourceError for half of a surrogate pair, which JSON can spell but no encoding has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = ascii(text[error.start])[1:-1]
+        raise SourceError(
+            f"{place()}: {half} is half of a character (a surrogate without its other half); remove"
+            " it, or write \\ufffd in its place"
+        ) from error
 
 
 @dataclass

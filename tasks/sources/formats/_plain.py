@@ -50,7 +50,8 @@ def plain_columns(schema: pa.Schema, path: Path) -> list[PlainColumn]:
     """The columns of a file as a dataset has them.
 
     Raises:
-        SourceError: there are none, two of one name, or one of a type that has no single values.
+        SourceError: there are none, two of one name, one without a name, or one of a type that has
+            no single values.
     """
     found = [c for i, field in enumerate(schema) for c in _columns(field, (i,), path)]
     if not found:
@@ -58,6 +59,8 @@ def plain_columns(schema: pa.Schema, path: Path) -> list[PlainColumn]:
     counts = Counter(c.field.name for c in found)
     if twice := sorted(name for name, n in counts.items() if n > 1):
         raise SourceError(f"{path}: more than one column is named {twice}; rename them")
+    if "" in counts:
+        raise SourceError(f"{path}: a column has no name; give it one")
     return found
 
 

@@ -28,6 +28,12 @@ def parquet(**options) -> bytes:
     return sink.getvalue()
 
 
+def nameless() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": [1], "": [2]}), sink)
+    return sink.getvalue()
+
+
 def arrow(writer=pa.ipc.new_file) -> bytes:
     sink = io.BytesIO()
     table = pa.table({"a": list(range(1_000))})
@@ -130,6 +136,15 @@ CASES = [
     ("t.jsonl", b'{"a": 1}\n[1]\n', {}, r"line 2: expected one JSON object a line, found '\[1\]"),
     ("t.jsonl", b'{"a": 1, "a": 2}\n', {}, "line 1: the name 'a' stands twice"),
     ("t.jsonl", b'{"a": {"b": 1}, "a.b": 2}\n', {}, "line 1: two values are named 'a.b'"),
+    ("t.jsonl", b'{"a": 1}\n{"": 1}\n', {}, "line 2: expected a name for each value, found ''"),
+    (
+        "t.jsonl",
+        b'{"a": "x"}\n{"a": "\\ud83d\\ude00"}\n{"a": "y\\uD83D"}\n',
+        {},
+        r"line 3: \\ud83d is half of a character",
+    ),
+    ("t.jsonl", b'{"\\udc00": 1}\n', {}, r"line 1: \\udc00 is half of a character"),
+    ("t.jsonl", b'{"a": [["\\udc00"]]}\n', {}, r"line 1: \\udc00 is half of a character"),
     ("t.jsonl", b'{"a": "\xff"}\n', {}, "byte 0xFF at offset 7, in line 1"),
     ("t.jsonl", b'{"a": ' + b"[" * 100_000 + b"\n", {}, "line 1: nested too deep"),
     ("t.jsonl", b"", {}, "expected records with values"),
@@ -164,6 +179,8 @@ CASES = [
     ("t.json", b'{"x": [{"a": 1}]}', {"records": "z"}, "expected 'z' in this object, found 'x'"),
     ("t.json", b'{"a": 1}\n{"a": 2}', {}, "format: jsonl"),
     ("t.json", b'[{"a": "\xe9"}]', {}, "byte 0xE9 at offset 8"),
+    ("t.json", b'[{"":1}]', {}, "line 1, column 8: expected a name for each value"),
+    ("t.json", b'[{"a":"\\ud800"}]', {}, r"line 1, column 16: \\ud800 is half of a character"),
     # XML
     ("t.xml", XML_BOMB, {}, r"line 2, column 16: a document type \(<!DOCTYPE"),
     ("t.xml", XML_OUTSIDE, {}, "a document type"),
@@ -190,6 +207,7 @@ CASES = [
     ("t.arrow", b"no arrow at all, really", {}, "t.arrow as Arrow"),
     ("t.arrow", arrow()[:-50], {}, "t.arrow as Arrow"),
     ("t.arrow", arrow(pa.ipc.new_stream)[:3_000], {}, "t.arrow, batch 0"),
+    ("t.parquet", nameless(), {}, "t.parquet: a column has no name"),
     # workbooks
     ("t.xlsx", b"", {}, "t.xlsx as a workbook"),
     ("t.xls", b"no workbook", {}, "t.xls as a workbook"),
