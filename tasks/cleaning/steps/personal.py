@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from tasks.cleaning.base import Changed, Step, Subject, places_of, replaced, retyped
@@ -91,7 +92,7 @@ class Personal(Step):
         for name, treatment in self._treatments.items():
             values = batch[name]
             made[name] = treatment(values)
-            counts.setdefault(_PAST[treatment.action], {})[name] = len(values) - values.null_count
+            counts.setdefault(_PAST[treatment.action], {})[name] = _n_changed(values, made[name])
         after = replaced(batch, made)
         names = [n for n in after.schema.names if self._actions.get(n) != "drop"]
         changed = {what: {c: n for c, n in of.items() if n} for what, of in counts.items()}
@@ -153,8 +154,10 @@ class Personal(Step):
             locale = decision.locale if decision else "en_US"
             if self._actions[name] == "replace":
                 check_locale(locale)
-            kind = self.table.column(name).personal_kind
-            treatments[name] = Treatment(self._actions[name], kind, key, locale)
+            column = self.table.column(name)
+            treatments[name] = Treatment(
+                self._actions[name], column.personal_kind, key, locale, column.personal
+            )
         return treatments
 
     def _warning(self) -> str:
@@ -179,6 +182,13 @@ _PAST = {
     "generalise": "generalised",
     "redact": "redacted",
 }
+
+
+def _n_changed(before: pa.Array, after: pa.Array) -> int:
+    if before.type != after.type:
+        return int(len(before) - before.null_count)
+    n_changed: int = pc.sum(pc.not_equal(before, after), min_count=0).as_py()
+    return n_changed
 
 
 class _Decisions:

@@ -14,8 +14,8 @@ from tasks.schema import Column, arrow_type
 
 Action = Literal["keep", "drop", "mask", "pseudonymise", "replace", "generalise", "redact"]
 
-STILL_PERSONAL: frozenset[Action] = frozenset({"keep", "mask", "redact"})
-"""Actions after which a column counts as personal still: a last digit, a name that was not found."""
+STILL_PERSONAL: frozenset[Action] = frozenset({"keep", "mask"})
+"""Actions after which a column counts as personal still: a last digit, an initial."""
 
 _GENERALISED = ("birth_date", "location", "postcode")
 _NUMBERED = ("card", "national_id", "passport", "iban")
@@ -79,15 +79,17 @@ class Treatment:
 
     Attributes:
         action: not `keep` or `drop`.
-        kind: of the personal data; None: not known.
+        kind: of the personal data; None: not known, or the column is not personal.
         key: for `pseudonymise` and `replace`.
         locale: of what is invented.
+        personal: whether each value as a whole is personal, even if nothing of a kind is found in it.
     """
 
     action: Action
     kind: str | None
     key: bytes = b""
     locale: str = "en_US"
+    personal: bool = True
 
     def __repr__(self) -> str:
         """Without the key."""
@@ -112,7 +114,11 @@ class Treatment:
         if self.action == "pseudonymise":
             return token(value, self.key)
         if self.action == "redact":
-            return in_text(value, lambda found, _: f"<{found.kind.upper()}>")
+            # Of many kinds the column's name tells, and no search in a single value would.
+            is_text = self.kind == "free_text" or not self.personal
+            return (
+                in_text(value, lambda found, _: _mark(found.kind)) if is_text else _mark(self.kind)
+            )
         if self.kind == "free_text":
             return in_text(value, self._made)
         return self._made(recogniser(self.kind), value) if self.kind else hidden(value)
@@ -125,6 +131,10 @@ class Treatment:
         elif self.action == "generalise":
             made = one.generalise(value)
         return one.mask(value) if made is None else made
+
+
+def _mark(kind: str | None) -> str:
+    return f"<{(kind or 'personal').upper()}>"
 
 
 def in_text(text: str, change: Callable[[Recogniser, str], str]) -> str:

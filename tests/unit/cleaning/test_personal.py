@@ -113,6 +113,34 @@ def test_what_is_found_in_texts_is_redacted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("phone", "001-644-566-9433x611"),
+        ("address", "998 Maria Square Apt. 863"),
+        ("username", "somebody"),
+        ("passport", "X1234567"),
+        (None, "A-17"),
+    ],
+)
+def test_a_value_of_which_the_columns_name_alone_tells_is_redacted_whole(
+    kind: str | None, value: str
+) -> None:
+    found = done("redact", kind, [value, None, "94110"])
+    mark = f"<{(kind or 'personal').upper()}>"
+    assert found.values("x") == [mark, None, mark]
+    assert found.effects["personal"]["redacted"] == {"x": 2}
+    assert not found.schema.main.column("x").personal
+
+
+def test_what_stays_as_it_is_is_not_counted() -> None:
+    found = done("redact", "free_text", ["write to ann@example.org", "nothing here"])
+    assert found.effects["personal"]["redacted"] == {"x": 1}
+    rows = {"x": ["write to ann@example.org", "nothing"]}
+    found = clean(rows, {"personal": {"x": "redact"}})
+    assert found.values("x") == ["write to <EMAIL>", "nothing"]
+
+
 def test_pseudonyms_are_the_same_everywhere() -> None:
     found = done("pseudonymise", "email", ["a@b.org", "c@d.org", None, "a@b.org"])
     one, other, missing, again = found.values("x")
