@@ -120,6 +120,7 @@ def page_of(evidence: Evidence, release: Path) -> Page:
         settings=[
             ("generator", evidence.params.generator),
             ("seed", str(evidence.params.seed)),
+            *_balanced(evidence),
             *_flat(evidence.model.get("generator_params")),
             *_flat(training),
         ],
@@ -166,6 +167,14 @@ def page_of_files(
         not_tested=not_tested(results, schema, guarantee=None),
         rows=[sample_of(synthetic, schema.main.name, n_rows["synthetic"])],
     )
+
+
+def _balanced(evidence: Evidence) -> list[tuple[str, str]]:
+    """Whether the real rows were brought into other shares of classes before they were compared."""
+    method = evidence.params.balance.method
+    if method == "none":
+        return []
+    return [("classes", f"balanced ({method}); compared with real rows in the same shares")]
 
 
 def _flat(content: Any) -> list[tuple[str, str]]:
