@@ -71,6 +71,12 @@ def add(
         raise ParamsError(
             f"there is no generator of {origin.kind} yet; `proofmint profile {given}` shows the data"
         )
+    if origin.connection is None and origin.has_secret:
+        raise ParamsError(
+            f"the URL holds a password or a key, and {PARAMS_FILE}, which git sees, would keep it; give"
+            " the URL without it, and --set connection=NAME, the variable or Airflow connection that"
+            " holds it (docs/loading.md)"
+        )
     entry = entry_of(origin, target)
     with draft_of(project) as draft, connected(origin):
         params = params_of(name, origin, entry)

@@ -15,6 +15,7 @@ import yaml
 from sqlalchemy.exc import ArgumentError
 
 from tasks.errors import ParamsError, SourceError
+from tasks.locations.credentials import holds_secret
 from tasks.locations.files import near
 from tasks.schema import Kind
 from tasks.sources.arrays.files import ArrayFile
@@ -23,7 +24,10 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SHARDS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 _ARRAYS = (".npz", ".npy")
 _SQLITE = (".sqlite", ".sqlite3", ".db")
-_FILE_SCHEMES = ("file", "http", "https", "s3", "gs", "gcs", "abfs", "az", "hdfs", "memory")
+_FILE_SCHEMES = (
+    *("file", "http", "https", "ftp", "sftp", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"),
+    *("hdfs", "memory"),
+)
 _MAGIC_OF_SQLITE = b"SQLite format 3\0"
 
 
@@ -44,8 +48,14 @@ class Origin:
 
     @property
     def has_secret(self) -> bool:
-        """Whether the URL holds a password, so that it must not be stored."""
-        return self.connection is not None and sa.make_url(self.connection[1]).password is not None
+        """Whether a URL holds a password or a key, or seems to, so that it must not be stored."""
+        if self.connection is None:
+            texts = (text for text in self.source.values() if isinstance(text, str))
+            return any(holds_secret(text) for text in texts if "://" in text)
+        url = self.connection[1]
+        # SQLAlchemy takes passwords with any sign in them.
+        user, _, _ = url.partition("://")[2].rpartition("@")
+        return ":" in user or holds_secret(url) or url.lstrip().startswith("{")
 
 
 def origin_of(
@@ -128,7 +138,7 @@ def _connected(
     if not url.lstrip().startswith("{"):
         try:
             sa.make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             # The cause is cut off because it may hold a password.
             raise ParamsError(
                 "expected a URL like postgresql://user@host:5432/database; found something else"

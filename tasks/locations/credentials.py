@@ -6,12 +6,33 @@ Without a connection, the libraries read their own variables and files (`AWS_ACC
 
 import json
 import os
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tasks.errors import SourceError
+
+_SECRET_OPTION = re.compile(
+    r"pass(w|phrase|$)|pwd|secret|token|credential|signature|(^|[-_.])(sig|sas|jwt|auth)$|key$"
+    r"|^odbc_connect$|^__extra__$",
+    re.IGNORECASE,
+)
+"""Names of options in a URL that are secret, or may hold something that is."""
+
+
+def holds_secret(url: str) -> bool:
+    """Whether a URL has a password, or an option that is one by its name (a key, a signature).
+
+    The user of a web server is one too: it may be a token.
+    """
+    place, _, query = url.partition("#")[0].partition("?")
+    scheme, _, rest = place.partition("://")
+    user, is_there, _ = rest.partition("/")[0].rpartition("@")
+    has_login = bool(is_there) and (":" in user or scheme.lower() in ("http", "https"))
+    options = parse_qsl(query, keep_blank_values=True)
+    return has_login or any(_SECRET_OPTION.search(name) for name, _ in options)
 
 
 class Connection(BaseModel):

@@ -65,10 +65,19 @@ def at(
 
 
 def _local_path(given: str) -> str | None:
-    """The path that `given` is; None for a URL of somewhere else."""
+    """The path that `given` is; None for a URL of somewhere else.
+
+    Raises:
+        SourceError: it is a URL that cannot be one.
+    """
     if not _URL.match(given):
         return given
-    parts = urlsplit(given)
+    try:
+        parts = urlsplit(given)
+    except ValueError as error:
+        # It may hold a password.
+        scheme = given.partition(":")[0]
+        raise SourceError(f"expected a URL like {scheme}://host/file: {error}") from None
     if parts.scheme.lower() != "file":
         return None
     if parts.netloc not in ("", "localhost"):

@@ -12,6 +12,7 @@ from faker import Faker
 
 from tasks.commands.add import add, with_entry
 from tasks.commands.check import check_settings
+from tasks.commands.origins import Origin
 from tasks.commands.profile import profile_source
 from tasks.errors import DataError, ParamsError, SourceError
 from tasks.gates.suites import load_suite
@@ -114,6 +115,56 @@ def test_a_password_is_stored_nowhere(root, demo_sources, capsys):
     assert "set CELLS_URL" in said.out
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ann:s3cret@127.0.0.1:1/x.csv",
+        "https://s3cret@127.0.0.1:1/x.csv",
+        "https://127.0.0.1:1/x.csv?year=2020&token=s3cret",
+        "https://127.0.0.1:1/x.csv?X-Amz-Expires=9&X-Amz-Signature=s3cret",
+        "https://127.0.0.1:1/x.csv?sv=2020&sig=s3cret",
+        "sftp://ann:s3cret@127.0.0.1/x.csv",
+    ],
+)
+def test_a_url_of_files_with_a_secret_is_not_taken(root, url):
+    before = content(root)
+    with pytest.raises(ParamsError, match="holds a password or a key") as caught:
+        add(url, root, name="web")
+    assert "s3cret" not in str(caught.value)
+    assert content(root) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "is_secret"),
+    [
+        ("postgresql://ann@h/d", False),
+        ("postgresql://ann@h:5432/d?sslmode=require", False),
+        ("postgresql://ann:pw@h/d", True),
+        ("postgresql://ann:p/w?@h/d", True),
+        ("postgresql://ann@h/d?password=pw", True),
+        ("mssql+pyodbc:///?odbc_connect=PWD%3Dpw", True),
+        ("kafka://h:9092,i:9092?security.protocol=SSL", False),
+        ("kafka://ann:pw@h:9092,i:9092", True),
+        ("kafka://h:9092?sasl.password=pw", True),
+        ('{"conn_type": "http", "host": "http://h", "password": "pw"}', True),
+    ],
+)
+def test_a_connection_that_seems_to_hold_a_secret_has_one(url, is_secret):
+    assert Origin("tabular", {"type": "sql"}, ("X", url)).has_secret == is_secret
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h:80/repo@1.0/x.csv?author=a&keyword=b",
+        "s3://bucket/design:1/a@b.csv",
+        "abfs://container@account.dfs.core.windows.net/x.csv",
+    ],
+)
+def test_a_plain_url_of_files_has_no_secret(url):
+    assert not Origin("tabular", {"type": "files", "path": url}).has_secret
+
+
 def test_nothing_that_is_there_is_changed(root):
     before = content(root)
     with pytest.raises(ParamsError, match="has a dataset 'digits' already"):
@@ -139,6 +190,8 @@ def test_nothing_that_is_there_is_changed(root):
         ("people.sqlite", {"tables": ["a"], "query": "select 1"}, ParamsError, "found both"),
         ("people.csv", {"target": "income"}, SourceError, "expected the target 'income'"),
         ("post gres://u@h", {"tables": ["t"]}, ParamsError, "expected a URL like"),
+        ("postgresql://u@h:port/d", {"tables": ["t"]}, ParamsError, "expected a URL like"),
+        ("mysql://u:p@[::1/db", {"tables": ["t"]}, ParamsError, "expected a URL like"),
         ("empty.csv", {}, SourceError, "empty"),
         ("few.csv", {}, DataError, "expected at least 20 rows"),
         ("people.csv", {"settings": ["delimiter"]}, ParamsError, "expected --set KEY=VALUE"),

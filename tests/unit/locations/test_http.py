@@ -161,6 +161,9 @@ def test_nobody_there_is_worth_a_retry(tmp_path):
         SourceUnavailable, match=r"127\.0\.0\.1:1/a does not answer: connection ref"
     ):
         fetch("http://ann:pw@127.0.0.1:1/a", tmp_path)
+    with pytest.raises(SourceError, match="expected a URL like http://host/file") as caught:
+        fetch("http://ann:pw@[::1/a", tmp_path)
+    assert "pw" not in str(caught.value)
     with pytest.raises(SourceError, match="is no URL of a file"):
         fetch("http://", tmp_path)
 
