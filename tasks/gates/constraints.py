@@ -71,7 +71,9 @@ def examine_constraints(
         expected += [Expected(kind, kwargs, None, constraint.words) for kind, kwargs in parts]
         owner += [i] * len(parts)
     personal = frozenset(
-        c.name for c in table.columns if c.personal or c.meaning in ("identifier", "text")
+        c.name
+        for c in table.columns
+        if table.encrypted or c.personal or c.meaning in ("identifier", "text")
     )
     examination = examine(f"{table.name} constraints", frame, expected, personal)
     checks = []

@@ -10,6 +10,9 @@ from tasks.gates.suites import Expected
 _SHOWN = 12
 """Names or values of a list that a message shows at most."""
 
+_OF_ONE_ROW = ("expect_column_max_", "expect_column_min_", "expect_column_median_")
+"""Types, by how they begin, that find the value of a single row."""
+
 _Kwargs = Mapping[str, Any]
 
 
@@ -52,6 +55,8 @@ def observe(
         values = sorted(map(str, frame[expected.kwargs["column"]].dropna().unique()))
         return f"{len(values):,} values" if personal else listed(values) or "no values"
     value = result.get("observed_value")
+    if personal and expected.type.startswith(_OF_ONE_ROW):
+        return "a value (not shown)"
     if isinstance(value, (list, dict)):
         return f"{len(value):,} values" if personal else listed(list(value))
     return number(value) if value is not None else "no value"

@@ -13,7 +13,7 @@ import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,16 @@ def examine(
     quiet = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
     result = batch.validate(suite, result_format=quiet)
     found = {content["expectation_config"]["id"]: content for content in _contents(result)}
+    secret = {
+        _id(i)
+        for i, expected in enumerate(expectations)
+        if not personal.isdisjoint(expected.columns(frame.columns))
+    }
     checks = tuple(
-        _check(expected, found[_id(i)], frame, personal) for i, expected in enumerate(expectations)
+        _check(expected, found[_id(i)], frame, personal=_id(i) in secret)
+        for i, expected in enumerate(expectations)
     )
-    _mend(result, {_id(i): check for i, check in enumerate(checks)})
+    _mend(result, {_id(i): check for i, check in enumerate(checks)}, secret)
     return Examination(table, checks, result)
 
 
@@ -185,16 +191,29 @@ def _id(i: int) -> str:
     return str(uuid.UUID(int=i))
 
 
-def _mend(result: ExpectationSuiteValidationResult, checks: Mapping[str, Check]) -> None:
-    """Let Data Docs show our words where version 1.24 cannot show its own.
+def _mend(
+    result: ExpectationSuiteValidationResult, checks: Mapping[str, Check], secret: Collection[str]
+) -> None:
+    """Let Data Docs show our words where it may not, or in version 1.24 cannot, show its own.
 
     Its renderer wants `unexpected_percent` beside every `unexpected_count`, but results about sets
-    of distinct values have none.
+    of distinct values have none. Other results, and messages of exceptions, quote values.
     """
     for r in result.results:
+        if r.expectation_config is None:
+            continue
+        number = str(r.expectation_config.id)
+        observed = checks[number].observed
         fits = "unexpected_percent" in r.result or "unexpected_count" not in r.result
-        if r.expectation_config is not None and not fits:
-            r.result = {"observed_value": checks[str(r.expectation_config.id)].observed}
+        quotes = number in secret and "unexpected_percent" not in r.result
+        if quotes or not fits:
+            r.result = {"observed_value": observed}
+        if number in secret and _fault(r.exception_info):
+            r.exception_info = {
+                "raised_exception": True,
+                "exception_message": observed,
+                "exception_traceback": "",
+            }
 
 
 def _contents(result: ExpectationSuiteValidationResult) -> list[dict[str, Any]]:
@@ -227,15 +246,14 @@ def _build(expected: Expected, i: int) -> Any:
 
 
 def _check(
-    expected: Expected, found: Mapping[str, Any], frame: pd.DataFrame, personal: frozenset[str]
+    expected: Expected, found: Mapping[str, Any], frame: pd.DataFrame, *, personal: bool
 ) -> Check:
     if missing := sorted(expected.named - set(frame.columns)):
         observed = f"there is no column {', '.join(missing)}"
     elif fault := _fault(found["exception_info"]):
-        observed = f"it cannot be told: {fault}"
+        observed = f"it cannot be told: {'(not shown)' if personal else fault}"
     else:
-        is_personal = not personal.isdisjoint(expected.columns(frame.columns))
-        observed = observe(expected, found["result"], frame, personal=is_personal)
+        observed = observe(expected, found["result"], frame, personal=personal)
     return Check(
         type=expected.type,
         target=expected.target,

@@ -127,7 +127,7 @@ def train(
             with new_folder(model) as draft:
                 save_model(draft, params.kind, params.generator, settings, fitted)
                 if record and record.method == "generate":
-                    record.save(draft)  # what `sample` is to draw
+                    record.save(draft, encrypt=schema.encrypted)  # what `sample` is to draw
                 run.log_model(draft, digest(draft))
         checkpoint.remove()
 

@@ -146,6 +146,28 @@ def test_values_of_personal_columns_are_not_quoted():
     )
     found = check("column_distinct_values_to_be_in_set", personal=["sex"], **kwargs)
     assert found.observed == "3 values"
+    found = check("column_max_to_be_between", personal=["age"], column="age", max_value=120)
+    assert found.observed == "a value (not shown)"
+
+
+def test_pages_quote_no_value_of_personal_columns():
+    frame = pd.DataFrame({"word": ["secret1", "secret2"], "n": [1, 777_123]})
+    expectations = [
+        Expected(f"expect_{kind}", kwargs, None, None)
+        for kind, kwargs in (
+            ("column_distinct_values_to_equal_set", {"column": "word", "value_set": ["a"]}),
+            ("column_most_common_value_to_be_in_set", {"column": "word", "value_set": ["a"]}),
+            ("column_values_to_be_in_set", {"column": "word", "value_set": ["a"]}),
+            ("column_values_to_be_between", {"column": "word", "max_value": 5}),
+            ("column_max_to_be_between", {"column": "n", "max_value": 5}),
+            ("column_values_to_be_between", {"column": "n", "max_value": 5}),
+        )
+    ]
+    found = examine("t", frame, expectations, frozenset(frame.columns))
+    told = json.dumps(found.result.to_json_dict()) + str(found.checks)
+    assert "secret" not in told
+    assert "777" not in told
+    assert not any(c.passed for c in found.checks)
 
 
 def test_checks_keep_the_order_of_the_suite():

@@ -1,13 +1,15 @@
 """A dataset that is stored encrypted, from its source to its synthetic rows."""
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tasks.errors import WorkspaceError
+from tasks.constraints.declared import Range
+from tasks.errors import GateRefused, WorkspaceError
 from tasks.publishing.evidence import _public_model
 from tasks.schema import DatasetSchema
 from tasks.stages.balance import balance
@@ -17,7 +19,8 @@ from tasks.stages.ingest import ingest
 from tasks.stages.sample import sample
 from tasks.stages.split import split
 from tasks.stages.train import train
-from tasks.storage import count_rows, digest, read_json, read_table
+from tasks.stages.validate import validate
+from tasks.storage import count_rows, digest, read_json, read_table, write_json
 from tasks.tracking import Tracker, open_tracker
 from tasks.workspace import Layout
 from tests.datasets import dataset_params
@@ -51,7 +54,7 @@ def run(source: Path, root: Path, tracker: Tracker, *, encrypt: bool) -> Layout:
     params = dataset_params(
         source={"type": "files", "path": str(source), "encrypt": encrypt},
         clean={"drop_columns": ["note"], "missing": {"sex": "mode"}, "personal": {"mail": "keep"}},
-        balance={"method": "undersample"},
+        balance={"method": "generate"},
         train={"epochs": 2, "threads": 1, "device": "cpu"},
         evaluate={"metrics": ["shape_error"]},
     )
@@ -108,6 +111,7 @@ def test_what_is_encrypted_says_so(runs: dict[str, Layout]) -> None:
     at = runs["secret"]
     assert [p.name for p in sorted((at.raw / "people").iterdir())] == ["part-00000.parquet.enc"]
     assert sorted(p.name for p in at.model.iterdir()) == [
+        "balance.json.enc",
         "encoder.safetensors.enc",
         "generator.safetensors.enc",
         "model.json.enc",
@@ -127,6 +131,31 @@ def test_the_results_are_those_of_plain_data(runs: dict[str, Layout]) -> None:
     assert digest(plain.synthetic) == digest(secret.synthetic)
     assert digest(plain.evaluation) == digest(secret.evaluation)
     assert _public_model(plain.model) == _public_model(secret.model) != {}
+
+
+def test_a_refused_gate_tells_no_value(runs: dict[str, Layout], tmp_path: Path) -> None:
+    at = Layout(tmp_path, "people")
+    shutil.copytree(runs["secret"].raw, at.raw)
+    schema = DatasetSchema.load(at.raw)
+    constraint = Range(type="range", column="age", max_value=1)
+    constrained = schema.model_copy(update={"tables": (schema.main.constrained([constraint]),)})
+    (at.raw / "schema.json").write_text(constrained.dumps())
+    config = Path(__file__).parents[3] / "great_expectations" / "great_expectations.yml"
+    at.suite("raw").parent.mkdir(parents=True)
+    shutil.copy(config, at.root / "great_expectations")
+    kinds = ("values_to_be_in_set", "distinct_values_to_equal_set")
+    expectations = [
+        {"type": f"expect_column_{kind}", "kwargs": {"column": "sex", "value_set": ["x"]}}
+        for kind in kinds
+    ]
+    write_json(at.suite("raw"), {"name": "people_raw", "expectations": expectations})
+    state = tmp_path / "state"
+    with pytest.raises(GateRefused, match="300 of 300 rows do not") as caught:
+        validate("raw", at, dataset_params(), docs=state / "docs")
+    assert "age = (not shown)" in str(caught.value)
+    assert "male-marker" not in str(caught.value)
+    assert len(files(state)) > 5
+    assert [p for p in files(state) if b"male-marker" in p.read_bytes()] == []
 
 
 def test_the_same_run_gives_the_same_bytes(runs: dict[str, Layout]) -> None:
