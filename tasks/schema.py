@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.constraints.declared import Constraint, contradiction
 from tasks.errors import SchemaError
@@ -23,6 +23,10 @@ Meaning = Literal[
 ]
 
 SCHEMA_FILE = "schema.json"
+
+MOST_NAME_BYTES = 200
+"""Of a table, in UTF-8: file systems take names of 255 bytes, and releases put a suffix behind."""
+
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 """How an image lies in a column: encoded bytes (PNG) and a file name, as `datasets` reads it."""
 
@@ -63,6 +67,19 @@ class TableSchema(_Record):
     encrypted: bool = Field(
         default=False, description="whether its rows, and models of them, are stored encrypted"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if name.endswith((".json", ".enc")):
+            raise ValueError(
+                "a name that ends with .json or .enc is one of the dataset's own files"
+            )
+        if len(name.encode(errors="replace")) > MOST_NAME_BYTES:
+            raise ValueError(
+                f"a name of more than {MOST_NAME_BYTES} bytes is too long for a folder"
+            )
+        return name
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:

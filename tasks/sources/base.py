@@ -240,7 +240,9 @@ def table_schema(
             foreign_keys=tuple(foreign_keys),
         )
     except ValidationError as error:
-        reasons = "; ".join(f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors())
+        reasons = "; ".join(
+            ": ".join((*map(str, detail["loc"][:1]), detail["msg"])) for detail in error.errors()
+        )
         raise SourceError(
             f"table {str(name)!r} cannot be used: {reasons}; give it another name or form, for a"
             " database with a view"

@@ -52,6 +52,21 @@ def test_a_key_is_an_identifier_and_a_target_is_a_class():
     assert meaning(["a1", "b2", "c3"], target="c") == "categorical"
 
 
+@pytest.mark.parametrize(
+    ("name", "columns", "message"),
+    [
+        ("schema.json", ["a"], "name: .* is one of the dataset's own files"),
+        ("é" * 101, ["a"], "name: .* more than 200 bytes"),
+        ("a/b", ["a"], "name: String should match"),
+        ("t", [], "columns: "),
+        ("t", ["a", "a"], r".* more than one column named \['a'\]"),
+    ],
+)
+def test_a_table_that_cannot_be_stored_is_an_error_of_its_source(name, columns, message):
+    with pytest.raises(SourceError, match=f"cannot be used: {message}"):
+        table_schema(name, [column(c, pa.int64()) for c in columns])
+
+
 def test_people_have_the_last_word():
     assert meaning([1, 2, 3, 4], given={"c": "categorical"}) == "categorical"
     with pytest.raises(ParamsError, match=r"unknown columns \['d'\]; choose from: \['c'\]"):
