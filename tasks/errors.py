@@ -9,6 +9,7 @@
     ├── SourceError           5  the source answered, but not with what was asked for
     │   └── SourceUnavailable 5  the source did not answer: worth a retry
     │       └── SourceChanged 5  the state that was being read is gone: read all of it again
+    │           └── SourceRewound 5  it ends before where it ended at the last run
     ├── TrainingError         6  training or sampling cannot go on
     ├── VerificationError     7  a release is not what its proof says
     ├── WorkspaceError        8  git, DVC, a server or the disk is not as needed
@@ -66,6 +67,10 @@ class SourceUnavailable(SourceError):
 
 class SourceChanged(SourceUnavailable):
     """The state of the source that was being read is gone, with the connection that held it."""
+
+
+class SourceRewound(SourceChanged):
+    """A source has lost rows that it had at the last run: what came since is not all that differs."""
 
 
 class TrainingError(ProofmintError):

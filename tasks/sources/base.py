@@ -139,6 +139,9 @@ class Source(ABC):
 
         They are about one state of the source: what changes in it later does not show in them.
 
+        Raises:
+            SourceRewound: the source ends before `after`: the table must be read whole.
+
         Parts of about `batch_bytes()` are best: rows are given in the order of the parts, so what is
         read before its turn waits in memory, and of large parts only one is read at full speed.
         """

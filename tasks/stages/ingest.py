@@ -14,7 +14,14 @@ from tasks import retry
 from tasks.cache import Cache
 from tasks.engines._progress import LoadProgress
 from tasks.engines.base import Engine
-from tasks.errors import ParamsError, SchemaError, SourceChanged, SourceError, SourceUnavailable
+from tasks.errors import (
+    ParamsError,
+    SchemaError,
+    SourceChanged,
+    SourceError,
+    SourceRewound,
+    SourceUnavailable,
+)
 from tasks.params import DatasetParams
 from tasks.registry import load
 from tasks.schema import (
@@ -87,6 +94,9 @@ def _ingest(raw: Path, params: DatasetParams, project: Path) -> None:
         except _CountsDiffer:
             is_whole = True
             logger.info("rows were replaced that the report counts: all are read again")
+        except SourceRewound as error:
+            is_whole = True
+            logger.warning("%s; all is read", error)
         except SourceChanged as error:
             if (wait := next(waits, None)) is None:
                 raise

@@ -22,7 +22,7 @@ from typing import Any, Self
 import pyarrow as pa
 import sqlalchemy as sa
 
-from tasks.errors import ParamsError, SourceError
+from tasks.errors import ParamsError, SourceError, SourceRewound
 from tasks.schema import TableSchema
 from tasks.sources.base import Part
 
@@ -113,6 +113,7 @@ class Database(ABC):
         Raises:
             SourceError: the watermark is not a column of this table or may not be one, or is
                 missing in a row.
+            SourceRewound: the last watermark is less than `after`.
         """
 
     @abstractmethod
@@ -168,6 +169,13 @@ def no_such_table(address: str, known: Iterable[str], schemas: Iterable[str]) ->
     choices = ", ".join(near or known[:20]) or "none"
     return SourceError(
         f"expected table {address!r}, the database has no such table or view; it has: {choices}"
+    )
+
+
+def rewound(table: TableSchema, last: object, before: object) -> SourceRewound:
+    """The error for a table whose last watermark is less than it was at the last run."""
+    return SourceRewound(
+        f"{table.name}: the last watermark was {before} and is {last}: rows have been deleted"
     )
 
 

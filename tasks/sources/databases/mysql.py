@@ -30,6 +30,7 @@ from tasks.sources.databases.base import (
     check_watermark,
     no_such_table,
     one_select,
+    rewound,
 )
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ class MysqlDatabase(Database):
             if after is not None:
                 last = _literal(after["watermark"], table.column(watermark).type)
                 where = f" WHERE r.{_quoted(watermark)} >= {last}"
+                if not self._session.fetch(f"SELECT 1 FROM {relation} AS r{where} LIMIT 1"):  # noqa: S608
+                    raise rewound(table, self._ends[table.name], after["watermark"])
         columns = ", ".join(selected(field, f"r.{_quoted(field.name)}") for field in fields)
         keys = ", ".join(
             key for field in order for key in sorted_by(field, f"r.{_quoted(field.name)}")

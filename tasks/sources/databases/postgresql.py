@@ -39,6 +39,7 @@ from tasks.sources.databases.base import (
     check_names,
     check_watermark,
     one_select,
+    rewound,
 )
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ class PostgresqlDatabase(Database):
             relation = replace(relation, watermark=watermark)
             if after is not None and after["last"] is not None:
                 conditions.append(later(relation, watermark, after["last"]))
+                first = f"SELECT 1 FROM {relation.sql} WHERE {conditions[0]} LIMIT 1"  # noqa: S608
+                if not self._snapshot.rows(first, what=relation.what):
+                    raise rewound(table, self._last[table.name], after["last"])
         cuts = [[]] if conditions else ranges(relation, self._snapshot, 2 * self.access.batch_bytes)
         snapshot = self._snapshot.id
         what = relation.what

@@ -28,6 +28,7 @@ from tasks.sources.databases.base import (
     check_watermark,
     no_such_table,
     one_select,
+    rewound,
 )
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,9 @@ class SqliteDatabase(Database):
             self._last[table.name] = self._maximum(table, watermark)
             order = (_quoted(watermark), *order)
             if after is not None:
+                last = self._last[table.name]
+                if last is None or last < after["last"]:
+                    raise rewound(table, last, after["last"])
                 where, values = f" WHERE {_quoted(watermark)} >= ?", [after["last"]]
         select = f"SELECT {columns} FROM {relation.sql} AS r{where} ORDER BY {', '.join(order)}"  # noqa: S608
         return [Part({"select": select, "values": values})]

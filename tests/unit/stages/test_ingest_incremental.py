@@ -115,11 +115,13 @@ def test_a_table_without_a_key_grows_at_its_end(run, tmp_path, log):
     assert came(log) == ["6 rows came since the last run, 1 of them in place of older ones"]
 
 
-@pytest.mark.parametrize("server", ["postgresql", "mysql", "sqlite"])
-def test_a_late_row_of_the_last_watermark_is_not_lost_without_a_key(
-    request, tmp_path, monkeypatch, log, server
-):
-    match server:
+SERVERS = ("postgresql", "mysql", "sqlite")
+
+
+@pytest.fixture
+def change(request, tmp_path, monkeypatch) -> Query:
+    """Runs SQL in a database of the server that the test names, which the variable SHOP leads to."""
+    match request.param:
         case "postgresql":
             url = request.getfixturevalue("database")
         case "mysql":
@@ -130,10 +132,15 @@ def test_a_late_row_of_the_last_watermark_is_not_lost_without_a_key(
     monkeypatch.setenv("SHOP", url)
     engine = sa.create_engine(url, poolclass=sa.NullPool)
 
-    def change(sql: str) -> None:
+    def execute(sql: str) -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql(sql)
 
+    return execute
+
+
+@pytest.mark.parametrize("change", SERVERS, indirect=True)
+def test_a_late_row_of_the_last_watermark_is_not_lost_without_a_key(change, tmp_path, log):
     change("CREATE TABLE orders (x TEXT, changed INTEGER NOT NULL)")
     change("INSERT INTO orders VALUES ('a', 1), ('b', 2), ('c', 2), ('c', 2)")
     pull(tmp_path)
@@ -143,6 +150,20 @@ def test_a_late_row_of_the_last_watermark_is_not_lost_without_a_key(
     rows = read_table(tmp_path / "raw", "orders")
     assert rows["changed"].to_pylist() == [1, 2, 2, 2, 2, 2, 3]
     assert sorted(rows["x"].to_pylist()) == ["a", "a", "b", "c", "c", "d", "late"]
+
+
+@pytest.mark.parametrize("change", SERVERS, indirect=True)
+@pytest.mark.parametrize("key", ["", ", PRIMARY KEY (changed)"])
+def test_a_table_that_was_filled_anew_is_pulled_whole(change, key, tmp_path, log):
+    change(f"CREATE TABLE orders (x TEXT, changed INTEGER NOT NULL{key})")
+    change("INSERT INTO orders VALUES ('a', 9), ('b', 10), ('c', 11)")
+    pull(tmp_path)
+    change("DELETE FROM orders")
+    change("INSERT INTO orders VALUES ('new', 1), ('new', 10)")
+    assert pull(tmp_path) == whole(tmp_path)
+    assert read_table(tmp_path / "raw", "orders")["changed"].to_pylist() == [1, 10]
+    assert "orders: the last watermark was 11 and is 10: rows have been deleted" in log.text
+    assert came(log) == []
 
 
 def test_several_tables(run, tmp_path):
