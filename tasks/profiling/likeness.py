@@ -98,9 +98,14 @@ class Likeness:
         return self.kept.fine if is_fine(self.before) else self.kept.coarse
 
     @property
+    def rows_stay(self) -> bool:
+        """Whether other columns tell that many of the rows are still there."""
+        return self.expected >= _FEW_STAY
+
+    @property
     def is_untouched(self) -> bool:
         """Whether it has kept enough of its values."""
-        return self.expected >= _FEW_STAY and self.same_values >= 0.5 * self.expected
+        return self.rows_stay and self.same_values >= 0.5 * self.expected
 
     @cached_property
     def same_values(self) -> float:

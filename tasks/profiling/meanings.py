@@ -51,6 +51,9 @@ KNOWN_FACTORS = {
 _CLOSE = 0.02
 """Relative error up to which quantiles are in one proportion."""
 
+_EVEN = 0.05
+"""Distance of quantiles from a line, as a share of their range, up to which they are on it."""
+
 _MANY = 100
 """Rows from which it means something that none of the values is there any more."""
 
@@ -88,9 +91,18 @@ def _unit(alike: Likeness) -> Finding | None:
     one, other = (np.array(c.quantiles)[1:-1] for c in (alike.before, alike.after))
     if alike.is_untouched or not len(one) or not len(other):
         return None
+    # Counters and clocks run on: what is longer or later then is no other unit.
+    if not alike.rows_stay and _is_even(one) and _is_even(other):
+        return None
     if alike.before.meaning == alike.after.meaning == "datetime":
         return _shift(one, other)
     return _offset(one, other) or _factor(alike.before.quantiles, alike.after.quantiles)
+
+
+def _is_even(quantiles: np.ndarray) -> bool:
+    """Whether values are spread evenly, as those of counters and of measurements by the clock."""
+    line = np.linspace(quantiles[0], quantiles[-1], len(quantiles))
+    return bool(np.abs(quantiles - line).max() <= _EVEN * np.ptp(quantiles))
 
 
 def _offset(one: np.ndarray, other: np.ndarray) -> Finding | None:
@@ -138,6 +150,8 @@ def _factor(before: tuple[float, ...], after: tuple[float, ...]) -> Finding | No
 
 def _common_factor(one: np.ndarray, other: np.ndarray) -> float | None:
     """What all quantiles are multiplied by; None: by different numbers."""
+    if len(np.unique(one)) < 2:
+        return None
     used = (one != 0) & (other != 0)
     ratios = other[used] / one[used]
     if ((one == 0) == (other == 0)).all() and len(np.unique(ratios.round(6))) == 1 < len(ratios):

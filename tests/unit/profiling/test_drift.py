@@ -75,6 +75,33 @@ def test_nothing_changes_where_rows_come_and_go(seed):
     assert changes(people(), people(seed=seed)) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (range(1, 1001), range(1, 3001)),
+        (range(1, 1001), range(1, 10_001)),
+        (range(300), range(273, 573)),
+        (range(0, 5_000, 5), range(0, 50_000, 5)),
+        (range(1_704_067_200, 1_704_153_600, 60), range(1_704_110_400, 1_704_196_800, 60)),
+    ],
+)
+def test_counters_and_clocks_run_on(before, after):
+    rows = [
+        {
+            "n": list(numbers),
+            "at": pa.array([n * 10**6 for n in numbers], pa.timestamp("us")),
+            "price": np.random.default_rng(seed).gamma(2, 20, len(numbers)),
+        }
+        for seed, numbers in enumerate((before, after))
+    ]
+    assert changes(*rows) == []
+
+
+def test_a_constant_has_no_unit():
+    rows = people() | {"version": [1] * 2_000}
+    assert changes(rows, rows | {"version": [2] * 2_000}) == []
+
+
 def test_columns_come_and_go():
     rows = people()
     found = changes(without(rows, "height"), without(rows, "town"))
