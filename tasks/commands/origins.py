@@ -18,6 +18,7 @@ from tasks.errors import ParamsError, SourceError
 from tasks.locations.credentials import holds_secret
 from tasks.locations.files import near
 from tasks.schema import Kind
+from tasks.sources._image_folders import METADATA_FILES
 from tasks.sources.arrays.files import ArrayFile
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
@@ -40,11 +41,13 @@ class Origin:
         source: `type` and settings, as they stand in params.yaml.
         connection: the variable that is to hold the URL, and the URL; None: it is set already, or
             none is needed.
+        target: of the dataset, unless another one is named.
     """
 
     kind: Kind
     source: dict[str, Any]
     connection: tuple[str, str] | None = None
+    target: str | None = None
 
     @property
     def has_secret(self) -> bool:
@@ -76,7 +79,7 @@ def origin_of(
         project: folder from which relative paths count.
         tables: of a database, or the topic of a broker.
         query: of a database.
-        settings: `KEY=VALUE` of the source beside these, in YAML; `type` and `kind` too.
+        settings: `KEY=VALUE` of the source beside these, in YAML; `type`, `kind` and `target` too.
 
     Raises:
         ParamsError: it is none of these, or options do not fit it.
@@ -93,7 +96,20 @@ def origin_of(
         except yaml.YAMLError as error:
             raise ParamsError(f"--set {key}: {value!r} is not YAML: {error}") from error
     kind = source.pop("kind", found.kind)
-    return Origin(kind, source, found.connection)
+    target = source.pop("target", _label_of(kind, source, project))
+    return Origin(kind, source, found.connection, target)
+
+
+def _label_of(kind: Kind, source: dict[str, Any], project: Path) -> str | None:
+    """The column of the labels of images; None where the places of the files tell of none."""
+    if kind != "image" or (source["type"] == "idx" and not source.get("labels")):
+        return None
+    folder = project / source["path"] if source["type"] == "images" else None
+    if folder is None or not folder.is_dir():
+        return "label"
+    shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    is_alone = all(path.is_file() for path in shown)
+    return None if is_alone or any(path.name in METADATA_FILES for path in shown) else "label"
 
 
 def _found(given: str, name: str, project: Path, tables: list[str], query: str | None) -> Origin:

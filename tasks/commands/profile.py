@@ -63,7 +63,7 @@ def entry_of(origin: Origin, target: str | None) -> dict[str, Any]:
         "kind": origin.kind,
         "schedule": None,
         "seed": 0,
-        "target": target or ("label" if is_image else None),
+        "target": target or origin.target,
         "source": origin.source,
         "constraints": [],
         "clean": {},

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from faker import Faker
+from PIL import Image
 
 from tasks.commands.add import add, with_entry
 from tasks.commands.check import check_settings
@@ -224,6 +225,24 @@ def test_arrays_of_three_dimensions_are_images(root):
     np.savez(root / "scans.npz", x=pictures, y=np.arange(30) % 2)
     add("scans.npz", root, name="scans")
     assert (entry(root, "scans")["kind"], entry(root, "scans")["target"]) == ("image", "label")
+
+
+def test_images_without_labels_have_no_target(root, capsys):
+    (root / "loose").mkdir()
+    for i in range(30):
+        Image.new("L", (8, 8), i).save(root / "loose" / f"{i}.png")
+    add("loose", root, name="loose")
+    assert entry(root, "loose")["target"] is None
+    (root / "loose" / "more").mkdir()
+    Image.new("L", (8, 8)).save(root / "loose" / "more" / "x.png")
+    with pytest.raises(SourceError, match="target: null"):
+        profile_source("loose", root)
+    assert profile_source("loose", root, settings=["target=null"]) == 0
+    assert "31 rows" in capsys.readouterr().out
+    (root / "digits-images-idx3-ubyte").write_bytes(
+        b"\0\0\x08\3" + b"".join(n.to_bytes(4, "big") for n in (2, 4, 4)) + bytes(32)
+    )
+    assert profile_source("digits-images-idx3-ubyte", root) == 0
 
 
 def test_a_profile_sets_nothing_up(root, capsys):
