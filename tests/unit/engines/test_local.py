@@ -219,6 +219,15 @@ def test_a_part_with_fewer_rows_than_before_has_changed():
         load(Shrinking([[2, 3]]))
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell starts what it runs in the background deaf to interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupt_ends_all_threads():
     source = Numbers([[1] * 500] * 3, lambda part, _: time.sleep(0.001), workers=3)
     main = threading.main_thread().ident
