@@ -13,7 +13,8 @@ def wanted_rows(sizes: np.ndarray, values: list[str | None], params: BalancePara
     """Rows that each class should have.
 
     With the ratio r, undersampling leaves no class more than 1/r times the rows of the smallest; all
-    other methods bring each class to r times those of the largest. Classes without rows stay so.
+    other methods bring each class to r times those of the largest. Classes without rows stay so, and
+    a missing target is no class: such rows stay as they are.
 
     Args:
         sizes: rows of each class.
@@ -28,17 +29,18 @@ def wanted_rows(sizes: np.ndarray, values: list[str | None], params: BalancePara
         ParamsError: `rows` names no class.
         DataError: `rows` wants what the method cannot give.
     """
-    present = sizes[sizes > 0]
     if params.rows:
         return _given(sizes, values, params)
+    is_class = (sizes > 0) & np.array([value is not None for value in values], dtype=bool)
+    present = sizes[is_class]
     if not len(present):
-        return np.zeros(len(sizes), dtype=np.int64)
+        return sizes.astype(np.int64)
     # 1e-9 is more than the error of a product or quotient: 0.1 * 30 is a little more than 3.
     if params.method == "undersample":
         most = int(np.floor(present.min() / params.ratio + 1e-9))
-        return np.minimum(sizes.astype(np.int64), most)
+        return np.where(is_class, np.minimum(sizes, most), sizes).astype(np.int64)
     least = int(np.ceil(present.max() * params.ratio - 1e-9))
-    return np.where(sizes > 0, np.maximum(sizes, least), 0)
+    return np.where(is_class, np.maximum(sizes, least), sizes).astype(np.int64)
 
 
 def _given(sizes: np.ndarray, values: list[str | None], params: BalanceParams) -> np.ndarray:

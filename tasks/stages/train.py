@@ -135,20 +135,48 @@ def train(
 def _roles(record: BalanceRecord, rows: StoredRows) -> Roles | None:
     """What the rows of a balanced dataset are for; None: they are all alike."""
     weights = None
-    if record.method == "class_weights" and record.target is not None:
-        known = pa.array([c.value for c in record.classes], pa.string())
-        by_class = np.array([c.weight for c in record.classes], dtype=np.float32)
-        # A class that only validation rows have was never weighed.
-        by_class = np.append(by_class, np.float32(1.0))
-        pieces = [
-            by_class[np.asarray(pc.index_in(batch[0].cast(pa.string()), known).fill_null(-1))]
-            for batch in rows([record.target])
-        ]
-        weights = np.concatenate(pieces)
+    if (target := record.target) is not None:
+        if record.method == "class_weights":
+            weights = _class_weights(record, _classes(record, target, rows))
+        elif record.method != "generate" and record.validation_rows:
+            weights = np.ones(len(rows), dtype=np.float32)
+            last = slice(len(rows) - record.validation_rows, None)
+            weights[last] = _validation_weights(record, _classes(record, target, rows)[last])
     if weights is None and not record.added_rows and not record.validation_rows:
         return None
     real = StoredRows(rows.folder, rows.table, first=record.real_rows)
     return Roles(real, record.validation_rows, weights)
+
+
+def _classes(record: BalanceRecord, target: str, rows: StoredRows) -> np.ndarray:
+    """(N,) the place of each row's class in the record; -1: only validation rows have it."""
+    known = pa.array([c.value for c in record.classes], pa.string())
+    pieces = [
+        np.asarray(pc.index_in(batch[0].cast(pa.string()), known).fill_null(-1))
+        for batch in rows([target])
+    ]
+    classes: np.ndarray = np.concatenate(pieces)
+    return classes
+
+
+def _class_weights(record: BalanceRecord, classes: np.ndarray) -> np.ndarray:
+    """(N,) how much each row counts; 1 where its class was never weighed."""
+    by_class = np.array([*(c.weight for c in record.classes), 1.0], dtype=np.float32)
+    weights: np.ndarray = by_class[classes]
+    return weights
+
+
+def _validation_weights(record: BalanceRecord, classes: np.ndarray) -> np.ndarray:
+    """(N,) how much each validation row counts, so that the classes count as they are trained on.
+
+    Validation rows have the real shares: by these the best epoch would be one that has not yet
+    learned the wanted ones.
+    """
+    has = np.bincount(classes[classes >= 0], minlength=len(record.classes))
+    wanted = np.where(has > 0, [c.wanted for c in record.classes], 0)
+    by_class = wanted / np.maximum(has, 1) * has.sum() / max(1, wanted.sum())
+    weights: np.ndarray = np.append(by_class, 1.0).astype(np.float32)[classes]
+    return weights
 
 
 def _training(

@@ -44,6 +44,24 @@ def test_what_cannot_be_had_is_refused(settings, error, message):
         wanted_rows(SIZES, VALUES, BalanceParams(**settings))
 
 
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("undersample", [30, 3, 30]),
+        ("oversample", [60, 3, 60]),
+        ("class_weights", [60, 3, 60]),
+    ],
+)
+def test_a_missing_target_is_no_class(method, expected):
+    sizes, values = np.array([60, 3, 30]), ["a", None, "b"]
+    assert wanted_rows(sizes, values, BalanceParams(method=method)).tolist() == expected
+    # However many they are, no class is brought to as many.
+    assert wanted_rows(np.array([2, 99]), ["a", None], BalanceParams(method=method)).tolist() == [
+        2,
+        99,
+    ]
+
+
 def test_every_class_becomes_as_small_as_it_should():
     classes = np.array([0] * 7 + [1] * 3 + [3] * 2)  # class 2 has no row
     sizes = np.bincount(classes)

@@ -12,7 +12,7 @@ from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.splits.record import BalanceRecord, ClassRecord
 from tasks.stages.balance import balance
 from tasks.stages.sample import sample
-from tasks.stages.train import train
+from tasks.stages.train import _roles, train
 from tasks.storage import StoredRows, read_json, read_table, write_dataset
 from tasks.tracking import Tracker, open_tracker
 from tasks.training.roles import draw_by_weight
@@ -101,9 +101,27 @@ def test_the_encoder_learns_of_real_rows_and_the_last_rows_tell_when_to_stop(tmp
     assert set(read_table(tmp_path / "synthetic", "people")["town"].to_pylist()) == {"x"}
 
 
-def test_weights_make_a_rare_class_common(tmp_path, tracker):
+def test_validation_rows_count_as_the_classes_are_trained_on(tmp_path):
+    # Two training rows of each class; of those to stop by, three, one, and one of another class.
+    write_rows(tmp_path / "d", ["f", "f", "m", "m", "f", "f", "m", "f", "x"])
+    classes = (ClassRecord(value="f", rows=2, wanted=2), ClassRecord(value="m", rows=1, wanted=2))
+    record = BalanceRecord(
+        method="oversample",
+        target="sex",
+        real_rows=3,
+        added_rows=1,
+        validation_rows=5,
+        classes=classes,
+    )
+    roles = _roles(record, StoredRows(tmp_path / "d", "people"))
+    expected = [1, 1, 1, 1, 2 / 3, 2 / 3, 2, 2 / 3, 1]
+    np.testing.assert_allclose(roles.weights, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["class_weights", "oversample"])
+def test_weights_and_copies_make_a_rare_class_common(tmp_path, tracker, method):
     write_rows(tmp_path / "split" / "train", ["f"] * 360 + ["m"] * 40)
-    settings = {"balance": {"method": "class_weights"}}
+    settings = {"balance": {"method": method}}
     balance(tmp_path / "split", tmp_path / "balanced", dataset_params(**settings))
     made(tmp_path, tracker, **settings)
     found = Counter(read_table(tmp_path / "synthetic", "people")["sex"].to_pylist())
