@@ -83,7 +83,6 @@ def _tell_runner(kind: str, message: str, retryable: bool) -> None:
 
 
 def _ingest(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
-    from tasks.profiling.snapshots import hint_of_source, report_drift
     from tasks.stages.ingest import ingest
 
     project = project_of(at.root)
@@ -91,11 +90,16 @@ def _ingest(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
     try:
         ingest(at.raw, params, project=project)
     except (ParamsError, SourceError) as error:
+        from tasks.profiling.snapshots import hint_of_source
+
         if error.retryable or not (
             more := hint_of_source(str(error), params, project, at.dataset, state)
         ):
             raise
         raise type(error)(f"{error}{more}") from error
+    # It brings pandas, 50 MB that would lie beside the rows on their way.
+    from tasks.profiling.snapshots import report_drift
+
     report_drift(at.raw, at.dataset, state)
 
 

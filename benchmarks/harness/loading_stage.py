@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import tasks.__main__  # noqa: F401  what `python -m tasks` tells Arrow's allocator
 from tasks.params import parse
 from tasks.stages.ingest import ingest
 

@@ -160,13 +160,14 @@ class TableProfiler:
         if present is None or not texts:
             return told
         is_text = pa.types.is_string(present.type)
+        counted = _counted(texts, _N_TOP)
         return told.model_copy(
             update={
                 "quantiles": _quantiles(present),
-                "top": _top(texts),
+                "top": _top(counted),
                 "lengths": _lengths(present) if is_text else (),
                 "patterns": _patterns(present) if is_text else (),
-                "shown": _shown(texts),
+                "shown": tuple(text for text, _ in counted[:_N_SHOWN]),
             }
         )
 
@@ -228,22 +229,16 @@ def _quantiles(present: pa.Array) -> tuple[float, ...]:
 
 def _counted(texts: pa.Array, limit: int) -> list[tuple[str, float]]:
     """The commonest texts with their shares; of equally common ones the first in order."""
-    counts = sorted(
-        ((c["values"], c["counts"]) for c in pc.value_counts(texts).to_pylist()),
-        key=lambda item: (-item[1], item[0]),
-    )
-    return [(text, n / len(texts)) for text, n in counts[:limit]]
+    counts = pa.RecordBatch.from_struct_array(pc.value_counts(texts))
+    order = [("counts", "descending"), ("values", "ascending")]
+    first = counts.take(pc.select_k_unstable(counts, limit, order))
+    return [(c["values"], c["counts"] / len(texts)) for c in first.to_pylist()]
 
 
-def _top(texts: pa.Array) -> tuple[tuple[str, float], ...]:
-    counted = _counted(texts, _N_TOP)
+def _top(counted: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
     hashes = hashed(pa.array([text for text, _ in counted], pa.string()))
     named = [(f"{h:016x}", share) for h, (_, share) in zip(hashes, counted, strict=True)]
     return tuple(sorted(named, key=lambda item: (-item[1], item[0])))
-
-
-def _shown(texts: pa.Array) -> tuple[str, ...]:
-    return tuple(text for text, _ in _counted(texts, _N_SHOWN))
 
 
 def _lengths(texts: pa.Array) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Rows that one pass over a file has parsed, kept on the disk for the next pass."""
 
 import contextlib
+import mmap
 import os
 import shutil
 import tempfile
@@ -14,7 +15,8 @@ import pyarrow as pa
 
 from tasks.locations.base import Location
 
-_SIZE_BYTES = 8
+_HEAD_BYTES = 64
+"""In front of each batch: its size. So many, because Arrow likes buffers to start at a multiple."""
 
 _FREE_TIMES = 4
 """The disk must have so many times the size of the files free."""
@@ -37,33 +39,38 @@ class Spool:
 
     def add(self, batch: pa.RecordBatch) -> int:
         """Keep a batch; return where it is. Any thread may call."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        packed = sink.getvalue()
+        # A stream of Arrow's; its writer would copy the rows several times, into a growing buffer.
+        messages = [memoryview(message.serialize()) for message in (batch.schema, batch)]
+        size = _HEAD_BYTES + sum(message.nbytes for message in messages)
         with self._lock:
             place = self._end
-            self._end += _SIZE_BYTES + packed.size
-        if self.is_open:
-            try:
-                self._write(packed.size.to_bytes(_SIZE_BYTES, "little"), place)
-                self._write(memoryview(packed), place + _SIZE_BYTES)
-            except OSError:
-                self.close()
+            self._end += -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        at = place
+        pieces: list[bytes | memoryview] = [size.to_bytes(_HEAD_BYTES, "little"), *messages]
+        for data in pieces:
+            if self.is_open:
+                self._write(data, at)
+            at += len(data)
         return place
 
     def read(self, place: int) -> pa.RecordBatch:
-        """The batch that `add` put there. Any thread may call."""
+        """The batch that `add` put there. Any thread may call.
+
+        It is mapped: rows that wait take no memory until somebody looks at them.
+        """
         fd = self._file.fileno()
-        size = int.from_bytes(os.pread(fd, _SIZE_BYTES, place), "little")
-        data = os.pread(fd, size, place + _SIZE_BYTES)
-        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+        size = int.from_bytes(os.pread(fd, _HEAD_BYTES, place), "little")
+        data = pa.py_buffer(mmap.mmap(fd, size, prot=mmap.PROT_READ, offset=place))
+        with pa.ipc.open_stream(data.slice(_HEAD_BYTES)) as reader:
             return reader.read_next_batch()
 
     def _write(self, data: bytes | memoryview, place: int) -> None:
-        while data:
-            n = os.pwrite(self._file.fileno(), data, place)
-            data, place = data[n:], place + n
+        try:
+            while data:
+                n = os.pwrite(self._file.fileno(), data, place)
+                data, place = data[n:], place + n
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         """Forget all batches."""

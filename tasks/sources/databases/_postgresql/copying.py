@@ -6,6 +6,7 @@ says. So a batch never needs more memory than a block, or than one row where tha
 """
 
 import contextlib
+import io
 import queue
 import threading
 from collections import Counter
@@ -33,31 +34,28 @@ class _StoppedError(Exception):
     """Whoever reads the rows wants no more of them."""
 
 
-class _Sink:
-    """What psycopg2 writes each row to; gathers blocks of whole rows, one of them ahead."""
+class _Sink(io.RawIOBase):
+    """Hands on blocks of whole rows, one of them ahead.
 
-    def __init__(self, block_bytes: int) -> None:
+    psycopg2 writes each row to an `io.BufferedWriter` above it, which gathers them without running
+    Python and never tears what is written at once apart.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is gathered yet."""
         self.ready: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=1)
         self.is_stopped = False
-        self._block_bytes = block_bytes
-        self._rows: list[bytes] = []
-        self._n_bytes = 0
 
-    def write(self, row: bytes) -> None:
-        """One row, as the server sent it."""
-        self._rows.append(row)
-        self._n_bytes += len(row)
-        if self._n_bytes >= self._block_bytes:
-            self.flush()
+    def writable(self) -> bool:
+        """It is."""
+        return True
 
-    def flush(self) -> None:
-        """Hand on what was gathered; waits while nobody takes it."""
+    def write(self, rows: Any) -> int:
+        """Rows, as the server sent them; waits while nobody takes them."""
         if self.is_stopped:
             raise _StoppedError
-        if self._rows:
-            block = b"".join(self._rows)
-            self._rows, self._n_bytes = [], 0
-            self.ready.put(block)
+        self.ready.put(bytes(rows))
+        return len(rows)
 
 
 def batches(
@@ -76,15 +74,16 @@ def batches(
         psycopg2.Error: what the server or the connection has to say.
         SourceError: a value does not fit its type.
     """
-    sink = _Sink(block_bytes)
+    sink = _Sink()
 
     def copy() -> None:
         end: BaseException | None = None
         try:
             with connection.cursor() as cursor:
                 statement = f"COPY ({select}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')"
-                cursor.copy_expert(statement, sink)
-            sink.flush()
+                rows = io.BufferedWriter(sink, block_bytes)
+                cursor.copy_expert(statement, rows)
+            rows.flush()
         except BaseException as error:  # raised where the rows are read
             end = error
         sink.ready.put(end)

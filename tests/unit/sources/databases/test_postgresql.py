@@ -320,6 +320,16 @@ def test_wide_and_long_values(run):
     assert [len(x) for x in found["x"].to_pylist()] == [9_000_001, 2, 9_000_003, 4, 9_000_005]
 
 
+def test_batches_end_between_rows_wherever_lines_do(run):
+    run(
+        "CREATE TABLE t (id integer PRIMARY KEY, x text)",
+        """INSERT INTO t SELECT i, repeat(E'a,\n"b" ', i % 997) FROM generate_series(1, 2000) i""",
+    )
+    found = fetch(table="t", memory_mib=16)  # 1 MiB each of 10
+    assert found["id"].num_chunks > 5
+    assert found["x"].to_pylist() == ['a,\n"b" ' * (i % 997) for i in range(1, 2_001)]
+
+
 def test_no_rows_are_no_batches(run):
     run("CREATE TABLE t (id integer PRIMARY KEY, n numeric)")
     with source(table="t") as opened:
