@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from pydantic import BaseModel
 
 from tasks.errors import ParamsError, TrainingError, WorkspaceError
+from tasks.generators.base import DataGenerator
 from tasks.noise import derive_key
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
@@ -71,31 +73,8 @@ def train(
     where = f"datasets.{dataset}.generator_params"
     settings = generator_params(cls, params.generator_params, where)
     check_private_dataset(cls, params, f"datasets.{dataset}")
-    method = params.balance.method
-    if method in ("class_weights", *ADDING) and not cls.learns_in_steps:
-        raise ParamsError(
-            f"datasets.{dataset}.balance.method: {params.generator} measures the real rows at once,"
-            f" and {method!r} would change nothing; take generate or undersample, or another"
-            " generator"
-        )
-    if method == "generate" and not cls.holds_target:
-        raise ParamsError(
-            f"datasets.{dataset}.balance.method: {params.generator} cannot draw rows for given values"
-            " of the target, which 'generate' asks for; choose another generator, or class_weights"
-        )
-    data_digest = digest(balanced)
-    facts = {
-        "data": data_digest,
-        "seed": params.seed,
-        "generator": params.generator,
-        "generator_params": settings.model_dump(mode="json"),
-        "train": params.train.model_dump(mode="json"),
-        "device": _device_name(choose_device(params.train.device)),
-        "torch": torch.__version__,
-    }
-    if params.train.privacy:
-        # Where a result may differ, noise must: two results with one noise tell their difference.
-        facts["libraries"] = {n: importlib.metadata.version(n) for n in _LIBRARIES}
+    _check_balance(cls, params, dataset)
+    facts = _facts(balanced, settings, params)
     work = fingerprint({**facts, "code": code_digests(cls)})
     table = schema.main.name
     rows = StoredRows(balanced, table)
@@ -130,6 +109,39 @@ def train(
                     record.save(draft, encrypt=schema.encrypted)  # what `sample` is to draw
                 run.log_model(draft, digest(draft))
         checkpoint.remove()
+
+
+def _check_balance(cls: type[DataGenerator], params: DatasetParams, dataset: str) -> None:
+    """Refuse what would train as if nothing had been said."""
+    method = params.balance.method
+    if method in ("class_weights", *ADDING) and not cls.learns_in_steps:
+        raise ParamsError(
+            f"datasets.{dataset}.balance.method: {params.generator} measures the real rows at once,"
+            f" and {method!r} would change nothing; take generate or undersample, or another"
+            " generator"
+        )
+    if method == "generate" and not cls.holds_target:
+        raise ParamsError(
+            f"datasets.{dataset}.balance.method: {params.generator} cannot draw rows for given values"
+            " of the target, which 'generate' asks for; choose another generator, or class_weights"
+        )
+
+
+def _facts(balanced: Path, settings: BaseModel, params: DatasetParams) -> dict[str, Any]:
+    """All that the result of a training depends on, but for the code."""
+    facts: dict[str, Any] = {
+        "data": digest(balanced),
+        "seed": params.seed,
+        "generator": params.generator,
+        "generator_params": settings.model_dump(mode="json"),
+        "train": params.train.model_dump(mode="json"),
+        "device": _device_name(choose_device(params.train.device)),
+        "torch": torch.__version__,
+    }
+    if params.train.privacy:
+        # Where a result may differ, noise must: two results with one noise tell their difference.
+        facts["libraries"] = {n: importlib.metadata.version(n) for n in _LIBRARIES}
+    return facts
 
 
 def _roles(record: BalanceRecord, rows: StoredRows) -> Roles | None:
