@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.credentials import holds_secret
 from tasks.locations.files import near
+from tasks.locations.remote import masked
 from tasks.schema import Kind
 from tasks.sources._image_folders import METADATA_FILES
 from tasks.sources.arrays.files import ArrayFile
@@ -126,7 +127,7 @@ def _found(given: str, name: str, project: Path, tables: list[str], query: str |
         return _connected(connection[0], connection, connection[1], tables, query)
     if tables or query is not None:
         raise ParamsError(
-            f"--table and --query are for databases and brokers, and {given!r} is neither: expected a"
+            f"--table and --query are for databases and brokers, {masked(given)!r} is neither: expected a"
             " URL like postgresql://user@host/database, or the name of a variable that holds one"
         )
     if not separator and path.is_dir():

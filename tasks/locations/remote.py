@@ -153,7 +153,9 @@ class RemoteFile(Location):
 
 
 def masked(url: str) -> str:
-    """A URL without user, password and the values of its query, which may be keys."""
+    """A URL without user, password and the values of its query, which may be keys; a path as it is."""
+    if "://" not in url:
+        return url
     parts = urlsplit(url)
     query = "&".join(f"{pair.split('=')[0]}=***" for pair in parts.query.split("&") if pair)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))

@@ -81,7 +81,9 @@ def _local_path(given: str) -> str | None:
     if parts.scheme.lower() != "file":
         return None
     if parts.netloc not in ("", "localhost"):
-        raise SourceError(f"expected file:///path, found the host {parts.netloc!r} in {given!r}")
+        raise SourceError(
+            f"expected file:///path, found the host {parts.hostname!r} in {masked(given)!r}"
+        )
     return unquote(parts.path)
 
 

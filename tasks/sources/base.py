@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from tasks.errors import ParamsError, SourceError
 from tasks.params import Record, validated
@@ -38,6 +38,18 @@ IDENTIFIER_DISTINCT = 0.95
 
 _TEXT_WORDS = 0.5
 """Share of values with a space from which text that rarely repeats is free text."""
+
+
+def _all_differ(names: list[str]) -> list[str]:
+    if twice := sorted(name for name, n in Counter(names).items() if n > 1):
+        raise ValueError(f"names {twice} more than once")
+    return names
+
+
+ColumnNames = Annotated[
+    list[Annotated[str, Field(min_length=1)]], Field(min_length=1), AfterValidator(_all_differ)
+]
+"""Names that people give to the columns of what has none."""
 
 
 class SourceSettings(Record):

@@ -12,10 +12,12 @@ from pydantic import Field
 from tasks.errors import ParamsError, SourceError
 from tasks.locations import resolve
 from tasks.locations.base import Location
+from tasks.locations.remote import masked
 from tasks.registry import load, names
 from tasks.schema import DatasetSchema, Kind, TableSchema
 from tasks.sources.base import (
     OBSERVED_ROWS,
+    ColumnNames,
     Part,
     Source,
     SourceSettings,
@@ -53,8 +55,8 @@ class FileSettings(SourceSettings):
         default=None, pattern=_ASCII, description="between values of csv; null: found out"
     )
     encoding: str = Field(default="utf-8", description="of csv, json, jsonl")
-    column_names: list[str] | None = Field(
-        default=None, min_length=1, description="names of the columns of files without a header"
+    column_names: ColumnNames | None = Field(
+        default=None, description="names of the columns of files without a header"
     )
     quote: str = Field(
         default='"', pattern=r"^[\x00-\x7f]?$", description="around values of csv; '': none"
@@ -135,7 +137,7 @@ class FileSource(Source):
         default = _table_name(self.project, self.settings.path, self._files)
         if given is not None and len(found) > 1:
             raise ParamsError(
-                f"source.table is {given!r}, but {self.settings.path!r} holds {len(found)} tables:"
+                f"source.table is {given!r}, but {masked(self.settings.path)!r} holds {len(found)} tables:"
                 f" {', '.join(str(t.name) for t in found)}; name one by `sheet`, or leave it out"
             )
         return [table_schema(given or table.name or default, table.columns) for table in found]
@@ -173,7 +175,7 @@ class FileSource(Source):
         if len(examples) > 1:
             found = ", ".join(f"{name} ({example})" for name, example in sorted(examples.items()))
             raise SourceError(
-                f"{self.settings.path!r} finds files of several formats: {found}; name one kind,"
+                f"{masked(self.settings.path)!r} finds files of several formats: {found}; name one kind,"
                 " e.g. '*.csv', or say by `format` what all are"
             )
         return next(iter(examples))

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from tasks.errors import SourceError
 from tasks.locations.base import Location
+from tasks.locations.remote import masked
 from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
 from tasks.sources._located import place_of, reading
@@ -74,8 +75,8 @@ class IdxSource(Source):
         if labels is not None and labels.shape[0] != images.shape[0]:
             raise SourceError(
                 f"expected a label for each image, found {images.shape[0]} images in"
-                f" {self.settings.images} and {labels.shape[0]} labels in {self.settings.labels};"
-                " are both files of the same part of the dataset?"
+                f" {masked(self.settings.images)} and {labels.shape[0]} labels in"
+                f" {masked(self.settings.labels)}; are both files of the same part of the dataset?"
             )
         label = column("label", pa.int64(), nullable=False)
         others = [] if labels is None else [label.model_copy(update={"meaning": "categorical"})]
@@ -106,21 +107,23 @@ class IdxSource(Source):
     def _one(self, given: str) -> Location:
         found = resolve(given, self.project, connection=self.settings.connection)
         if len(found) > 1:
-            raise SourceError(f"expected one IDX file, found {len(found)} by {given!r}; name one")
+            raise SourceError(
+                f"expected one IDX file, found {len(found)} by {masked(given)!r}; name one"
+            )
         return found[0]
 
     @cached_property
     def _headers(self) -> tuple["_Header", "_Header | None"]:
         with self._locations["images"].reading() as path:
-            images = _header(path, self.settings.images)
-        _check_images(images, self.settings.images)
+            images = _header(path, masked(self.settings.images))
+        _check_images(images, masked(self.settings.images))
         if "labels" not in self._locations:
             return images, None
         with self._locations["labels"].reading() as path:
-            labels = _header(path, self.settings.labels)
+            labels = _header(path, masked(self.settings.labels))
         if len(labels.shape) != 1 or labels.dtype.kind not in "iu":
             raise SourceError(
-                f"expected a whole number for each image in {self.settings.labels}, found"
+                f"expected a whole number for each image in {masked(self.settings.labels)}, found"
                 f" {labels}; did `images` and `labels` change places?"
             )
         return images, labels
@@ -150,16 +153,16 @@ class IdxSource(Source):
         start: int,
         stop: int,
     ) -> Iterator[np.ndarray]:
-        _, path = opened.enter_context(
+        at, path = opened.enter_context(
             reading(place, given, self.project, self.settings.connection)
         )
-        header = _header(path, given)
+        header = _header(path, at.url)
         if not header.is_gzipped:
             shape = (header.shape[0], *header.shape[1:])
             yield from np.memmap(path, header.dtype, "r", header.n_bytes, shape)[start:stop]
             return
         stream = opened.enter_context(gzip.GzipFile(path))
-        yield from _unpacked(stream, header, given)
+        yield from _unpacked(stream, header, at.url)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tasks.errors import ParamsError, SourceError
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
 from tasks.sources._records import decoded
 from tasks.sources._rows import BATCH_ROWS, PartCounts
-from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
+from tasks.sources.base import ColumnNames, Part, Source, SourceSettings, column, table_schema
 from tasks.sources.topics.topic import Bounds, Topic
 from tasks.sources.topics.values import (
     DECLARABLE,
@@ -59,8 +59,8 @@ class KafkaSettings(SourceSettings):
         description=f"type by column of json and csv, one of {', '.join(DECLARABLE)}; null: found out"
         " from all messages, which are all read again by every run",
     )
-    column_names: list[str] | None = Field(
-        default=None, min_length=1, description="names of the values of csv; null: as in `columns`"
+    column_names: ColumnNames | None = Field(
+        default=None, description="names of the values of csv; null: as in `columns`"
     )
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, description="between values of csv"

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.base import Location
+from tasks.locations.remote import masked
 from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, Kind, TableSchema, arrow_schema
 from tasks.sources._located import place_of, reading
@@ -105,7 +106,7 @@ class ShardSource(Source):
         further = json_columns.columns()
         if taken := sorted({c.name for c in own} & {c.name for c in further}):
             raise SourceError(
-                f"{self.settings.path}: the .json files have values named {taken}, which the samples"
+                f"{masked(self.settings.path)}: the .json files have values named {taken}, which the samples"
                 " have already; rename them"
             )
         self.observes = bool(further)
@@ -178,10 +179,13 @@ class ShardSource(Source):
             with opened(location) as path:
                 kept = self._seen(self._samples(location.url, path, Counter(), unread), found)
                 for group in groups_of(kept, self.batch_bytes()):
-                    columns.look((_json(row["json"]), lambda: self.settings.path) for row in group)
+                    columns.look(
+                        (_json(row["json"]), lambda: masked(self.settings.path)) for row in group
+                    )
         if not found["samples"]:
             raise SourceError(
-                f"expected samples with a file {', '.join(sorted(self._needed))} in {self.settings.path}, found none"
+                f"expected samples with a file {', '.join(sorted(self._needed))} in"
+                f" {masked(self.settings.path)}, found none"
             )
         return found, columns
 

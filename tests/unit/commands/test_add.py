@@ -135,6 +135,11 @@ def test_a_url_of_files_with_a_secret_is_not_taken(root, url):
     assert content(root) == before
 
 
+def test_a_url_is_shown_without_its_secret(root):
+    with pytest.raises(ParamsError, match=r"'http://h/x\.csv\?t=\*\*\*' is neither"):
+        profile_source("http://ann:s3cret@h/x.csv?t=1", root, tables=["t"])
+
+
 @pytest.mark.parametrize(
     ("url", "is_secret"),
     [

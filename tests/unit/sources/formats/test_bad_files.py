@@ -94,6 +94,13 @@ CASES = [
     ("t.csv", b"a,b\n1,2\n", {"encoding": "klingon"}, "klingon, which is no known encoding"),
     ("t.csv", b"a,b\nx\xd8\x00", {"encoding": "utf-16-le"}, "is not text in utf-16-le"),
     ("t.csv", b"a,b\n1,\x81\n", {"encoding": "cp1252"}, "byte 0x81 at offset 6, in line 2"),
+    (
+        "t.csv",
+        b"1,2\n",
+        {"column_names": ["a", "a"]},
+        r"column_names: .*names \['a'\] more than once",
+    ),
+    ("t.csv", b"1,2\n", {"column_names": ["a", ""]}, "column_names"),
     ("t.csv", b"1.5,2\n3,4\n", {}, "expected the names of the columns in row 1, found numbers"),
     (
         "t.csv",
