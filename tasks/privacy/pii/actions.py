@@ -124,13 +124,20 @@ class Treatment:
         return self._made(recogniser(self.kind), value) if self.kind else hidden(value)
 
     def _made(self, one: Recogniser, value: str) -> str:
-        """A value that cannot be invented or made coarser is masked."""
-        made = None
+        """A value that cannot be invented or made coarser is masked.
+
+        Columns hold values of other forms too, in which the kind may find nothing to change: these
+        are hidden whole.
+        """
+        made, is_kind = None, one.holds(value.strip())
         if self.action == "replace":
             made = invented(value, one, self.key, self.locale)
-        elif self.action == "generalise":
-            made = one.generalise(value)
-        return one.mask(value) if made is None else made
+        elif self.action == "generalise" and is_kind:
+            made = one.generalise(value.strip())
+        if made is not None and (is_kind or made != value):
+            return made
+        masked = one.mask(value) if is_kind or self.action == "mask" else value
+        return hidden(value) if masked == value else masked
 
 
 def _mark(kind: str | None) -> str:
@@ -150,7 +157,7 @@ def in_text(text: str, change: Callable[[Recogniser, str], str]) -> str:
 def _coarser(values: pa.Array, kind: str | None) -> pa.Array:
     """Numbers and dates that many people share.
 
-    Dates become the first day of their year, degrees get one decimal, postcodes keep two digits, years
+    Dates (also 19840517) become the first day of their year, degrees get one decimal, postcodes keep two digits, years
     become the five below, other numbers (ages) the ten below.
     """
     data_type = values.type
@@ -158,8 +165,9 @@ def _coarser(values: pa.Array, kind: str | None) -> pa.Array:
         return pc.floor_temporal(values, unit="year").cast(data_type)
     if kind == "location":
         return pc.round(values, ndigits=1)
-    if kind == "birth_date":  # a year
-        return _floored(values, 5)
+    if kind == "birth_date":
+        made = [None if v is None else _first_of_years(v) for v in values.to_pylist()]
+        return pa.array(made, data_type)
     if kind == "postcode":
         made = [None if v is None else _two_digits(v) for v in values.to_pylist()]
         return pa.array(made, data_type)
@@ -171,6 +179,11 @@ def _floored(values: pa.Array, step: int) -> pa.Array:
         return None if value is None else value // step * step
 
     return pa.array([below(v) for v in values.to_pylist()], values.type)
+
+
+def _first_of_years(value: Any) -> Any:
+    """Of 1984 the five years' first; of 19840517 the first day of the year."""
+    return value // 5 * 5 if value < 10_000 else value // 10_000 * 10_000 + 101
 
 
 def _two_digits(value: int) -> int:

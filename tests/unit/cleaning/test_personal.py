@@ -85,6 +85,9 @@ def test_masked_numbers_become_text() -> None:
         ),
         ("birth_date", "1984-05-17", TEXT, "1984"),
         ("birth_date", 1984, WHOLE, 1980),
+        ("birth_date", 19840517, WHOLE, 19840101),
+        ("birth_date", "19840517", TEXT, "1984"),
+        ("birth_date", "May 17, 1984", TEXT, "1984"),
         ("postcode", "SW1A 1AA", TEXT, "SW"),
         ("postcode", 94110, WHOLE, 94000),
         ("location", 52.520008, pa.float64(), 52.5),
@@ -131,6 +134,23 @@ def test_a_value_of_which_the_columns_name_alone_tells_is_redacted_whole(
     assert found.values("x") == [mark, None, mark]
     assert found.effects["personal"]["redacted"] == {"x": 2}
     assert not found.schema.main.column("x").personal
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "value"),
+    [
+        ("mask", "email", "Ann Lee"),
+        ("mask", "card", "1984"),
+        ("generalise", "email", "Ann Lee"),
+        ("generalise", "ip_address", "Ann Lee"),
+        ("generalise", "birth_date", "17th May 84"),
+        ("replace", "phone", "Ann Lee"),
+        ("replace", "passport", "Ann"),
+    ],
+)
+def test_nothing_stays_of_values_of_another_form(action: str, kind: str, value: str) -> None:
+    (found,) = done(action, kind, [value]).values("x")
+    assert not any(letter.isalnum() for letter in found)
 
 
 def test_what_stays_as_it_is_is_not_counted() -> None:

@@ -11,6 +11,7 @@ from tasks.privacy.pii.base import Match, Recogniser, Sample
 _YEARS = range(1890, 2100)
 _DATE = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T].*)?|(\d{1,2})[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+(\d{4})"
+    r"|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})|(\d{4})(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 )
 
 
@@ -39,8 +40,7 @@ class BirthDate(Recogniser):
 
     def holds(self, value: str) -> bool:
         """Whether it is a date or a year of the last hundred years or so."""
-        date = _DATE.fullmatch(value)
-        year = (date[1] or date[6]) if date else value
+        year = _year_of(value)
         return len(year) == 4 and year.isdigit() and int(year) in _YEARS
 
     def match(self, sample: Sample, *, hinted: bool) -> Match:
@@ -51,11 +51,16 @@ class BirthDate(Recogniser):
 
     def generalise(self, value: str) -> str:
         """The year."""
-        date = _DATE.fullmatch(value)
-        return (date[1] or date[6]) if date else value
+        return _year_of(value)
 
     def invent(self, faker: Any, value: str) -> str:
         """Another day of the same year, in the same form where that begins with the year."""
-        year = int(self.generalise(value)) if self.holds(value) else 1970
+        year = int(_year_of(value)) if self.holds(value) else 1970
         day = f"{year:04d}-{faker.random_int(1, 12):02d}-{faker.random_int(1, 28):02d}"
         return day if _DATE.fullmatch(value) else str(year)
+
+
+def _year_of(value: str) -> str:
+    """The year of a date in digits; what is no date as it is."""
+    date = _DATE.fullmatch(value)
+    return (date[1] or date[6] or date[9] or date[10]) if date else value

@@ -117,10 +117,14 @@ class PersonName(Recogniser):
 
     def match(self, sample: Sample, *, hinted: bool) -> Match:
         """By form, lists, or both."""
-        shaped = [v for v in sample.values if _is_shaped(v)]
+        is_strong = re.search(_STRONG, sample.name) is not None
+        # Names in small letters are names where the column's name says so.
+        shaped = [
+            v for v in sample.values if _is_shaped(v, small=is_strong or (hinted and " " in v))
+        ]
         if len(shaped) < 0.5 * len(sample.values):
             return Match(0)
-        if re.search(_STRONG, sample.name):
+        if is_strong:
             return Match(len(shaped))
         if not hinted and not _varies(sample):
             return Match(0)
@@ -195,8 +199,8 @@ def _words_of(value: str) -> list[str]:
     return [w for w in re.split(r"[\s\-,.'’`]+", without_accents(value)) if w]
 
 
-def _is_shaped(value: str) -> bool:
-    """Up to six words of letters, each with a capital where the script has them."""
+def _is_shaped(value: str, *, small: bool = False) -> bool:
+    """Up to six words of letters, each with a capital where the script has them, or all `small`."""
     if len(value) > 60 or _SHAPE.fullmatch(value) is None:
         return False
     words = [w for w in re.split(r"[\s\-]+", value) if w]
@@ -205,7 +209,7 @@ def _is_shaped(value: str) -> bool:
     big = [
         w for w in words if w.rstrip(".,").lower() not in PARTICLES and w[:2] not in ("d'", "l'")
     ]
-    return bool(big) and all(not w[0].islower() for w in big)
+    return bool(big) and (all(not w[0].islower() for w in big) or (small and value.islower()))
 
 
 def _varies(sample: Sample) -> bool:
