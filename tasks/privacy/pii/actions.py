@@ -134,10 +134,16 @@ class Treatment:
             made = invented(value, one, self.key, self.locale)
         elif self.action == "generalise" and is_kind:
             made = one.generalise(value.strip())
-        if made is not None and (is_kind or made != value):
+        if made is not None and (is_kind or not _keeps(value, made)):
             return made
         masked = one.mask(value) if is_kind or self.action == "mask" else value
         return hidden(value) if masked == value else masked
+
+
+def _keeps(value: str, made: str) -> bool:
+    """Whether what was made of a value is it, or still has letters of it side by side in place."""
+    pairs = (value[i : i + 2] for i in range(len(value) - 1) if made[i : i + 2] == value[i : i + 2])
+    return made == value or (len(made) == len(value) and any(map(str.isalpha, pairs)))
 
 
 def _mark(kind: str | None) -> str:
