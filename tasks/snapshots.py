@@ -18,6 +18,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,7 @@ class Merge:
 
     Attributes:
         n_replaced: old rows that were left out so far.
+        missing: by column, the missing values of these.
     """
 
     def __init__(self, new_keys: pa.Table) -> None:
@@ -144,6 +146,7 @@ class Merge:
         self._names = names
         self._new_keys = new_keys.rename_columns([str(i) for i in range(len(names))])
         self.n_replaced = 0
+        self.missing: Counter[str] = Counter()
 
     def kept(self, old: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The old rows whose key no new row has, in their order."""
@@ -159,9 +162,14 @@ class Merge:
                 join_type="left anti",
                 use_threads=False,
             )["row"]
-            self.n_replaced += len(batch) - len(kept)
-            # A join promises no order.
-            yield batch if len(kept) == len(batch) else batch.take(kept.combine_chunks().sort())
+            if len(kept) == len(batch):
+                yield batch
+                continue
+            rest = batch.take(kept.combine_chunks().sort())  # a join promises no order
+            self.n_replaced += len(batch) - len(rest)
+            for name in batch.schema.names:
+                self.missing[name] += batch[name].null_count - rest[name].null_count
+            yield rest
 
 
 def _server(connection: str | None) -> str | None:

@@ -36,6 +36,9 @@ MAX_TARGET_CLASSES = 20
 IDENTIFIER_DISTINCT = 0.95
 """Share of the values that differ from which text without spaces is an identifier."""
 
+MADE_MISSING = "made_missing."
+"""What the names of `made_missing` begin with."""
+
 _TEXT_WORDS = 0.5
 """Share of values with a space from which text that rarely repeats is free text."""
 
@@ -217,6 +220,11 @@ class Source(ABC):
     def counts(self) -> dict[str, int]:
         """What was left out or changed while reading, by name, for the report of the stage."""
         return {}
+
+
+def made_missing(table: str, column_name: str) -> str:
+    """Under which name `Source.counts` tells of values that became missing, row by row."""
+    return f"{MADE_MISSING}{table}.{column_name}"
 
 
 def column(name: str, data_type: pa.DataType, *, nullable: bool = True) -> Column:

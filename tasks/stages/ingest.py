@@ -33,7 +33,14 @@ from tasks.schema import (
     arrow_type,
 )
 from tasks.snapshots import Merge, Snapshot, Snapshots
-from tasks.sources.base import OBSERVED_ROWS, Source, with_meanings, with_statements
+from tasks.sources.base import (
+    MADE_MISSING,
+    OBSERVED_ROWS,
+    Source,
+    made_missing,
+    with_meanings,
+    with_statements,
+)
 from tasks.storage import new_folder, read_batches, write_json, write_table
 
 MAX_RESTARTS = 3
@@ -52,7 +59,7 @@ T = TypeVar("T")
 
 
 class _CountsDiffer(Exception):
-    """Rows were replaced of which the source had counted something: only a full read can count."""
+    """Rows were replaced of which the source may have counted something: only a full read can count."""
 
 
 def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
@@ -116,6 +123,7 @@ class _Pull:
         self._engine = load("tasks.engines", params.engine, Engine)()  # type: ignore[type-abstract]
         self._last: Snapshot | None = None
         self._n_replaced = 0
+        self._in_doubt: set[str] = set()
         # A quarter; `LocalEngine.load` says for what the rest is.
         self._writer_bytes = self._source.settings.memory_mib * 2**20 // 4
 
@@ -177,6 +185,7 @@ class _Pull:
         yield from merge.kept(read_batches(last.folder, table.name))
         yield from read_batches(folder, table.name)
         self._n_replaced += merge.n_replaced
+        self._in_doubt |= {made_missing(table.name, name) for name, n in merge.missing.items() if n}
         logger.info(
             "%s: %s rows came since the last run, %s of them in place of older ones",
             *(table.name, f"{n_new:,}", f"{merge.n_replaced:,}"),
@@ -188,7 +197,9 @@ class _Pull:
         counts.update(self._source.counted)
         if self._last is not None:
             counts.update(self._last.counts)
-            if self._n_replaced and any(counts.values()):
+            if self._n_replaced and any(
+                name in self._in_doubt or not name.startswith(MADE_MISSING) for name in +counts
+            ):
                 raise _CountsDiffer
         return dict(sorted(counts.items()))
 

@@ -24,12 +24,13 @@ def test_old_rows_of_new_keys_go_and_the_others_keep_their_order():
     merge = Merge(pa.table({"shop": ["a", "b"], "n": [1, 2]}))
     old = [
         rows(n=[9, 1, 1, 2], x=["k", "gone", "l", "m"], shop=["a", "a", "b", "a"]),
-        rows(n=[2, 7], x=["gone", "n"], shop=["b", "b"]),
+        rows(n=[2, 7], x=[None, "n"], shop=["b", "b"]),
         rows(n=[5], x=["o"], shop=["c"]),
     ]
     kept = pa.Table.from_batches(list(merge.kept(old)))
     assert kept["x"].to_pylist() == ["k", "l", "m", "n", "o"]
     assert merge.n_replaced == 2
+    assert merge.missing == {"n": 0, "x": 1, "shop": 0}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pymysql.constants import ER
 
 from tasks.errors import SourceError, SourceUnavailable
 from tasks.schema import ForeignKey, TableSchema, arrow_schema, arrow_type
-from tasks.sources.base import Part, table_schema
+from tasks.sources.base import Part, made_missing, table_schema
 from tasks.sources.databases._mysql.session import Session
 from tasks.sources.databases._mysql.values import column_of, decoded, selected, sorted_by
 from tasks.sources.databases.base import (
@@ -132,7 +132,7 @@ class MysqlDatabase(Database):
     def counts(self) -> dict[str, int]:
         """Dates that no calendar has, such as 0000-00-00, by table and column."""
         return {
-            f"made_missing.{table}.{column}": n
+            made_missing(table, column): n
             for table, columns in self._no_dates.items()
             for column, n in columns.items()
         }

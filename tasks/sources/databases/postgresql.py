@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.schema import TableSchema
-from tasks.sources.base import Part
+from tasks.sources.base import Part, made_missing
 from tasks.sources.databases._postgresql.catalogue import Catalogue, Place
 from tasks.sources.databases._postgresql.copying import BLOCK_BYTES, Decoder, batches
 from tasks.sources.databases._postgresql.relation import (
@@ -141,7 +141,7 @@ class PostgresqlDatabase(Database):
         with self._lock:
             for (table, _), lost in self._lost.items():
                 for column, n_lost in lost.items():
-                    found[f"made_missing.{table}.{column}"] += n_lost
+                    found[made_missing(table, column)] += n_lost
         return dict(sorted(found.items()))
 
     def _known(self, relation: Relation) -> Relation:

@@ -219,10 +219,16 @@ def test_what_is_counted_is_counted_as_by_a_full_pull(run, tmp_path, log):
     run(
         "ALTER TABLE orders ADD COLUMN due date; UPDATE orders SET due = 'infinity' WHERE number < 9"
     )
+    run("UPDATE orders SET due = '2025-01-01' WHERE number = 200")
     pull(tmp_path)
+    # Of the rows that are replaced none has a value that may have been made missing.
+    run("INSERT INTO orders VALUES ('shop 9', 201, 'new', '2024-01-15', '-infinity')")
+    assert pull(tmp_path) == whole(tmp_path)
+    assert read_json(tmp_path / "raw" / "report.json")["made_missing.orders.due"] == 9
+    assert "all are read again" not in log.text
     run(LATER)
     assert pull(tmp_path) == whole(tmp_path)
-    assert read_json(tmp_path / "raw" / "report.json")["made_missing.orders.due"] == 8
+    assert read_json(tmp_path / "raw" / "report.json")["made_missing.orders.due"] == 9
     assert "rows were replaced that the report counts: all are read again" in log.text
 
 
