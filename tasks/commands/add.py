@@ -146,7 +146,7 @@ def _suites(draft: Path, at: Layout, params: DatasetParams) -> dict[Path, str]:
 def _write(root: Path, name: str, entry: dict[str, Any], suites: dict[Path, str]) -> None:
     """Write the suites, and then what makes the dataset exist: its entry."""
     place = root / PARAMS_FILE
-    before = place.read_text(encoding="utf-8")
+    before = place.read_bytes().decode()  # with its own ends of lines
     after = with_entry(before, name, entry)
     written: list[Path] = []
     try:
@@ -180,9 +180,10 @@ def with_entry(text: str, name: str, entry: dict[str, Any]) -> str:
     lines = text.splitlines(keepends=True)
     # The end of a block is where the next token is, behind the comments about what follows.
     last = _last_line(node, lines)
+    end = "\r\n" if "\r\n" in text else "\n"
     if not lines[last].endswith("\n"):
-        lines[last] += "\n"
-    added = ["\n", *(f"{step}{line}\n" for line in written.splitlines())]
+        lines[last] += end
+    added = [end, *(f"{step}{line}{end}" for line in written.splitlines())]
     changed = "".join([*lines[: last + 1], *added, *lines[last + 1 :]])
     expected = yaml.safe_load(text)
     expected["datasets"] |= {name: entry}

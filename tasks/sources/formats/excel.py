@@ -89,6 +89,12 @@ class Excel(Format):
             self._spool = spool
             self.opened.callback(spool.close)
         self._columns = {table: found.columns() for table, found in evidence.items()}
+        if empty := [table for table, columns in self._columns.items() if not columns]:
+            where = f", sheet {empty[0]!r}" if empty[0] else ""
+            raise SourceError(
+                f"expected rows below the names of the columns in {files[0].url}{where}, found none;"
+                " name the sheet to read by `sheet`"
+            )
         return [
             FileTable(
                 [column(n, i.data_type, nullable=i.nullable) for n, i in columns.items()],

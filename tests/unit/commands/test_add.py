@@ -217,12 +217,15 @@ def test_faults_are_explained_and_leave_nothing(root, given, settings, error, me
 
 
 def test_settings_of_the_source_are_taken_and_written(root):
+    params = root / "params.yaml"
+    params.write_bytes(before := params.read_bytes().replace(b"\n", b"\r\n"))
     lines = (root / "people.csv").read_text().splitlines()[1:]
     (root / "bare.txt").write_text("\n".join(line.replace(",", "|") for line in lines))
     names = ["id", "who", "mail", "age", "sex"]
     add("bare.txt", root, name="bare", settings=[f"column_names={names}", "delimiter='|'"])
     assert entry(root, "bare")["source"]["column_names"] == names
     assert entry(root, "bare")["source"]["delimiter"] == "|"
+    assert params.read_bytes().startswith(before)  # its ends of lines stay
 
 
 def test_arrays_of_three_dimensions_are_images(root):
@@ -266,6 +269,7 @@ def test_a_profile_sets_nothing_up(root, capsys):
         "datasets:\n  a: {x: 1}",
         "# head\ndatasets:\n  a:\n    x: 1 # why\n\n  # tail of a\n",
         "datasets:\n    a:\n        x: 1\nother: 2\n",
+        "datasets:\r\n  a:\r\n    x: 1\r\n\r\nother: 2\r\n",
         "other: 2\ndatasets:\n  a:\n    x: |\n      text\n\n# the end\nmore: [1]\n",
     ],
 )
@@ -274,6 +278,7 @@ def test_an_entry_is_added_and_every_line_stays(text):
     assert yaml.safe_load(changed)["datasets"]["b"] == ENTRY
     kept = iter(changed.splitlines())
     assert all(line in kept for line in text.splitlines())
+    assert changed.count("\r\n") == (changed.count("\n") if "\r" in text else 0)
 
 
 def test_datasets_in_one_line_are_not_laid_out_anew():

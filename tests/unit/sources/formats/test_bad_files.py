@@ -240,6 +240,8 @@ def test_faults_are_told_with_their_place(tmp_path, name, content, settings, mes
 
 SHEETS = [
     ({"S": []}, {}, "found empty sheets"),
+    ({"S": [["a", "b"]]}, {}, r"expected rows below the names of the columns in .*t\.xlsx, found"),
+    ({"S": [["a"], [1]], "T": [["b"]]}, {}, r"t\.xlsx, sheet 'T', found none; name the sheet"),
     ({"S": [["a"], [1]]}, {"sheet": "T"}, "expected the sheet 'T' .* found: 'S'"),
     ({"S": [["a", "a"], [1, 2]]}, {}, r"sheet 'S', row 1: more than one column is named \['a'\]"),
     ({"S": [["Report"], ["a", "b"], [1, 2]]}, {}, "row 2: a value stands right of the last column"),
