@@ -57,6 +57,12 @@ def is_plain(number: int) -> bool:
     return has_zone or form is _TIME or form.proves is not None
 
 
+def is_same(number: int, other: int) -> bool:
+    """Whether texts in one form look like those in another, of the same type."""
+    one, two = forms()[number], forms()[other]
+    return one.pattern == two.pattern and one.data_type == two.data_type
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the texts of a column are read.

@@ -136,5 +136,10 @@ def _explanation(verdict: dict[str, Any], refusal: Path, page: Path | None) -> s
             target = check["target"] or "the table"
             expected = f"expected: {check['description']}; found: {check['observed']}"
             lines.append(f"  - {target}: {expected}")
+    if verdict["gate"] in ("raw", "clean"):
+        lines.append(
+            f"If the data, or `clean:`, changed on purpose: `proofmint learn {verdict['dataset']}`"
+            " writes the suites anew, for you to review."
+        )
     lines.append(f"The verdict is kept at {refusal}" + (f"; pages: {page}" if page else "") + ".")
     return "\n".join(lines)

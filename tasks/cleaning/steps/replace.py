@@ -39,7 +39,7 @@ class Replace(Step):
             column = self.table.column(name)
             if column.meaning == "image":
                 raise self.misfit(column, "values to compare")
-            self._old[name] = self._array(column, list(values))
+            self._old[name] = _comparable(self._array(column, list(values)))
             self._new[name] = self._array(column, list(values.values()))
 
     @property
@@ -51,7 +51,7 @@ class Replace(Step):
         """See `Step.change`."""
         changed, counts = {}, {}
         for name, old in self._old.items():
-            places = pc.index_in(batch[name], value_set=old, skip_nulls=True)
+            places = pc.index_in(_comparable(batch[name]), value_set=old, skip_nulls=True)
             if places.null_count < len(places):
                 changed[name] = pc.if_else(
                     places.is_valid(), self._new[name].take(places), batch[name]
@@ -74,3 +74,9 @@ class Replace(Step):
         where = f"clean.{self.name()}"
         scalars = [None if v is None else scalar_of(column, v, where) for v in values]
         return pa.array(scalars, arrow_type(column))
+
+
+def _comparable(values: pa.Array) -> pa.Array:
+    """With one zero: Arrow takes -0.0 for another value than 0."""
+    is_float = pa.types.is_floating(values.type)
+    return pc.add(values, pa.scalar(0.0, values.type)) if is_float else values

@@ -1,6 +1,7 @@
 """Give columns types: as declared, or as their texts show; every failed cast is counted."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from tasks.cleaning.casts import (
     forms,
     inferable,
     is_plain,
+    is_same,
     marks,
     read_form,
     spelled,
@@ -29,6 +31,8 @@ from tasks.params import Record
 from tasks.schema import Column, TableSchema, arrow_type, type_name
 from tasks.sources.base import column as plain_column
 from tasks.sources.formats._forms import without_missing
+
+_log = logging.getLogger(__name__)
 
 INFER = "infer"
 """In place of a type: the one that all texts of the column are written in."""
@@ -118,6 +122,12 @@ class Types(LearningStep):
             for name in self._casts
             if (reading := self._spellings.reading(name)) is not None
         }
+        for name in self._spellings.ambiguous(self._readings):
+            _log.warning(
+                "clean.types: %r of %r is read with the month before the day, and no value tells"
+                " otherwise; if days come first, write the dates as 2024-12-31 in the source",
+                *(name, self.table.name),
+            )
 
     def change(self, batch: pa.RecordBatch) -> Changed:
         """See `Step.change`."""
@@ -234,6 +244,16 @@ class _Spellings(Statistic):
         others = [i for i in candidates(kind) if not is_plain(i) and counts[i]]
         best = max(others, key=lambda i: (counts[i], -i), default=None)
         return Reading(kind, plain if best is None else (*plain, best))
+
+    def ambiguous(self, readings: Mapping[str, Reading]) -> list[str]:
+        """Columns whose texts all fit another order of day and month as well."""
+        found = []
+        for name, reading in readings.items():
+            counts, read = self._counts[name], reading.numbers[-1]
+            others = [i for i in range(read + 1, len(forms())) if is_same(i, read)]
+            if any(0 < counts[read] == counts[i] for i in others):
+                found.append(name)
+        return found
 
 
 def _fitting(texts: pa.Array) -> npt.NDArray[np.int64]:

@@ -72,6 +72,12 @@ def test_values_are_put_in_place_of_others(values, rule, expected, cut):
     assert found.values("x") == expected
 
 
+def test_there_is_one_zero():
+    for old in (0, -0.0):
+        found = clean({"x": [0.0, -0.0, 1.0]}, {"replace": {"x": {old: None}}})
+        assert found.values("x") == [None, None, 1.0]
+
+
 def test_marks_of_all_texts_become_missing_and_may_then_be_filled():
     described = (
         column("a", pa.string(), "categorical", nullable=False),

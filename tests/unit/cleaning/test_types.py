@@ -140,6 +140,21 @@ def test_types_are_inferred_of_all_texts(texts, kind, cut):
         assert found.schema.main.column("n").type == "int64"
 
 
+@pytest.mark.parametrize("kind", ["infer", "date32"])
+@pytest.mark.parametrize(
+    ("texts", "warned"),
+    [
+        (["01/02/2024", "03/04/2024"], True),
+        (["01/02/2024", "13/04/2024"], False),
+        (["01/02/2024", "04/13/2024"], False),
+        (["2024-02-01"], False),
+    ],
+)
+def test_who_cannot_tell_days_from_months_says_so(texts, kind, warned, caplog):
+    clean({"x": texts}, {"types": {"x": kind}})
+    assert ("'x' of 't' is read with the month before the day" in caplog.text) == warned
+
+
 def test_what_is_named_is_not_inferred_and_meanings_follow():
     described = (
         column("zip", pa.string(), "categorical"),

@@ -162,6 +162,7 @@ def test_a_broken_table_is_refused_at_the_raw_gate(root, edit, names, message):
     text = refusal("raw", root, "breast_cancer")
     assert re.search(message, text), text
     assert text.startswith("gate raw of breast_cancer refused: ")
+    assert "changed on purpose: `proofmint learn breast_cancer`" in text
 
 
 def test_an_unknown_label_is_refused_and_the_next_good_run_passes(root):
