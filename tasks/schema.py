@@ -75,7 +75,8 @@ class TableSchema(_Record):
             raise ValueError(
                 "a name that ends with .json or .enc is one of the dataset's own files"
             )
-        if len(name.encode(errors="replace")) > MOST_NAME_BYTES:
+        # What is not UTF-8 (a file's name may be that) is a ValueError too.
+        if len(name.encode()) > MOST_NAME_BYTES:
             raise ValueError(
                 f"a name of more than {MOST_NAME_BYTES} bytes is too long for a folder"
             )

@@ -11,6 +11,7 @@ from typing import Any
 from tasks.errors import SourceError
 from tasks.locations.base import Location
 from tasks.locations.resolve import at, resolve
+from tasks.sources._located import check_spelled
 from tasks.sources._pictures import FORMATS
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -105,6 +106,7 @@ class _LocalFolder(ImageFolder):
                     names.append((place / name).as_posix())
                 elif not (place == Path() and name in METADATA_FILES):
                     n_others += 1
+        check_spelled(names, self.shown)
         return sorted(names, key=_parts), n_others
 
 

@@ -1,14 +1,26 @@
 """Files that parts name: found in one process, opened in another, and still the same ones."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import SourceChanged
+from tasks.errors import SourceChanged, SourceError
 from tasks.locations.base import Location
 from tasks.locations.resolve import at
 from tasks.sources.formats.base import opened
+
+
+def check_spelled(names: Iterable[str], where: str) -> None:
+    """Raises SourceError for the first file whose name is not UTF-8; names and labels are values."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise SourceError(
+                f"expected names in UTF-8 in {where}, found the file {os.fsencode(name)!r}; rename it"
+            ) from None
 
 
 def place_of(location: Location) -> dict[str, Any]:

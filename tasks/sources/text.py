@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 
 from tasks.errors import SourceError
 from tasks.locations.base import Location
+from tasks.locations.remote import masked
 from tasks.locations.resolve import resolve
 from tasks.schema import DatasetSchema, TableSchema, arrow_schema
-from tasks.sources._located import place_of, reading
+from tasks.sources._located import check_spelled, place_of, reading
 from tasks.sources._rows import PartCounts, batches_of
 from tasks.sources.base import Part, Source, SourceSettings, column, table_schema
 from tasks.sources.files import FileSource
@@ -136,6 +137,7 @@ class TextSource(Source):
     @property
     def _has_labels(self) -> bool:
         """Whether all files lie in folders of labels."""
+        check_spelled((file.relative for file in self._locations), masked(self.settings.path))
         loose = next((file for file in self._locations if "/" not in file.relative), None)
         if loose is not None and self.target is not None:
             raise SourceError(

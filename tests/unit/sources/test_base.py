@@ -58,6 +58,7 @@ def test_a_key_is_an_identifier_and_a_target_is_a_class():
         ("schema.json", ["a"], "name: .* is one of the dataset's own files"),
         ("é" * 101, ["a"], "name: .* more than 200 bytes"),
         ("a/b", ["a"], "name: String should match"),
+        ("a\udcff", ["a"], "name: .*"),
         ("t", [], "columns: "),
         ("t", ["a", "a"], r".* more than one column named \['a'\]"),
     ],

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_images_come_by_label_and_name_with_their_sizes(tmp_path):
         ("b/1.png", "b", 4, 3, "L"),
     ]
     assert found[2]["image"]["bytes"] == png(7)
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path):
+    put(tmp_path, "a/x.png", png())
+    put(tmp_path, os.fsdecode(b"a/y\xff.png"), png())
+    with (
+        pytest.raises(SourceError, match=r"found the file b'a/y\\xff\.png'"),
+        source(tmp_path) as o,
+    ):
+        rows(o)
 
 
 def test_nothing_but_pixels_is_kept(tmp_path):
