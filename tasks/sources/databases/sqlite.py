@@ -160,6 +160,9 @@ class SqliteDatabase(Database):
         pragma = f"PRAGMA table_xinfo({_quoted(name)})"
         described = [row for row in self._rows(pragma, what) if row[6] != 1]
         key = [row[1] for row in sorted(described, key=lambda row: row[5]) if row[5]]
+        missing = " OR ".join(f"{_quoted(part)} IS NULL" for part in key)
+        if key and self._rows(f"SELECT 1 FROM {_quoted(name)} WHERE {missing} LIMIT 1", what):  # noqa: S608
+            key = []  # SQLite takes any number of rows whose key is missing: it tells no rows apart
         declared = [
             # A key of one INTEGER is the number of the row itself, which is never missing.
             Declared(

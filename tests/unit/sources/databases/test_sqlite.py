@@ -266,6 +266,17 @@ def test_all_tables_are_read_in_one_state_from_any_thread(run, source):
         assert sum(batch.num_rows for batch in opened.read("t")) == 100
 
 
+def test_a_key_that_is_missing_in_rows_is_none(run, source):
+    run("CREATE TABLE t (k TEXT PRIMARY KEY, n INT)", "INSERT INTO t VALUES ('b', 1), ('a', 2)")
+    with source(table="t") as opened:
+        assert opened.schema().main.primary_key == ("k",)
+    run("INSERT INTO t VALUES (NULL, 4), (NULL, 3)")
+    with source(table="t") as opened:
+        assert opened.schema().main.primary_key == ()
+        rows = pa.Table.from_batches(opened.read("t"))
+    assert rows["n"].to_pylist() == [1, 2, 4, 3]
+
+
 def test_a_watermark_gives_what_is_new_or_changed(run, source):
     run(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME NOT NULL)",
