@@ -91,12 +91,13 @@ def _unit(alike: Likeness) -> Finding | None:
     one, other = (np.array(c.quantiles)[1:-1] for c in (alike.before, alike.after))
     if alike.is_untouched or not len(one) or not len(other):
         return None
+    whole = np.array(alike.before.quantiles), np.array(alike.after.quantiles)
+    is_moment = alike.before.meaning == alike.after.meaning == "datetime"
     # Counters and clocks run on: what is longer or later then is no other unit.
-    if not alike.rows_stay and _is_even(one) and _is_even(other):
+    runs_on = not alike.rows_stay and _is_even(one) and _is_even(other)
+    if runs_on and (is_moment or _exact_factor(*whole) is None):
         return None
-    if alike.before.meaning == alike.after.meaning == "datetime":
-        return _shift(one, other)
-    return _offset(one, other) or _factor(alike.before.quantiles, alike.after.quantiles)
+    return _shift(one, other) if is_moment else _offset(one, other) or _factor(*whole)
 
 
 def _is_even(quantiles: np.ndarray) -> bool:
@@ -135,8 +136,8 @@ def _shift(one: np.ndarray, other: np.ndarray) -> Finding | None:
     return None
 
 
-def _factor(before: tuple[float, ...], after: tuple[float, ...]) -> Finding | None:
-    factor = _common_factor(np.array(before), np.array(after))
+def _factor(before: np.ndarray, after: np.ndarray) -> Finding | None:
+    factor = _exact_factor(before, after) or _common_factor(before, after)
     if factor is None:
         return None
     for known, words in KNOWN_FACTORS.items():
@@ -148,16 +149,19 @@ def _factor(before: tuple[float, ...], after: tuple[float, ...]) -> Finding | No
     return None
 
 
-def _common_factor(one: np.ndarray, other: np.ndarray) -> float | None:
-    """What all quantiles are multiplied by; None: by different numbers."""
-    if len(np.unique(one)) < 2:
-        return None
+def _exact_factor(one: np.ndarray, other: np.ndarray) -> float | None:
+    """What all quantiles, the ends too, are multiplied by: those of the very same rows."""
     used = (one != 0) & (other != 0)
     ratios = other[used] / one[used]
-    if ((one == 0) == (other == 0)).all() and len(np.unique(ratios.round(6))) == 1 < len(ratios):
-        return float(ratios[0])  # the very same rows
+    is_one = ((one == 0) == (other == 0)).all() and len(np.unique(ratios.round(6))) == 1
+    return float(ratios[0]) if is_one and len(ratios) > 1 and np.ptp(one) > 0 else None
+
+
+def _common_factor(one: np.ndarray, other: np.ndarray) -> float | None:
+    """What about all quantiles are multiplied by; None: by different numbers."""
     # The ends are single values, which come and go.
-    one, other, used = one[1:-1], other[1:-1], used[1:-1]
+    one, other = one[1:-1], other[1:-1]
+    used = (one != 0) & (other != 0)
     if np.count_nonzero(used) < 5 or len(np.unique(one)) < 5:
         return None
     factor = float((one @ other) / (one @ one))
