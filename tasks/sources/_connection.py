@@ -21,7 +21,14 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg2",
 }
 
-_AIRFLOWS_OWN = ("aws_conn_id", "cluster-identifier", "cursor", "iam", "redshift", "sqlalchemy_scheme")
+_AIRFLOWS_OWN = (
+    "aws_conn_id",
+    "cluster-identifier",
+    "cursor",
+    "iam",
+    "redshift",
+    "sqlalchemy_scheme",
+)
 """Keys of `extra` that say something to Airflow and nothing to a driver."""
 
 _REFUSED_LOGINS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied")
