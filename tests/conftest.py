@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before torch is imported: its threads wait for each other where cores are busy with something else.
@@ -17,6 +18,10 @@ from tests import mariadb
 from tests.mariadb import MariadbServer
 
 _numbers = itertools.count()
+
+# The same examples in every run; a draw of one's own: pytest --hypothesis-profile=default.
+hypothesis.settings.register_profile("the same examples", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("the same examples")
 
 
 @pytest.fixture(scope="session")
