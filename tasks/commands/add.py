@@ -31,9 +31,7 @@ from tasks.privacy.pii.actions import proposed
 from tasks.schema import SCHEMA_FILE, DatasetSchema
 from tasks.stages.clean import clean
 from tasks.stages.ingest import ingest
-from tasks.workspace import Gate, Layout, project_of, state_of
-
-_LEARNED: tuple[Gate, ...] = ("raw", "clean", "release")
+from tasks.workspace import Layout, project_of, state_of
 
 
 def add(

@@ -98,12 +98,6 @@ class TableProfiler:
         self._sample: list[tuple[np.ndarray, pa.Table]] = []
         self._n_sampled = 0
 
-    def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        """The same batches, seen on their way."""
-        for batch in batches:
-            self.add(batch)
-            yield batch
-
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch into account; how rows are cut into batches leaves no trace."""
         self._n_rows += batch.num_rows

@@ -7,7 +7,7 @@ times of day and UUIDs text, bytes text (`\x` and hexadecimal digits, as in data
 import datetime
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import SourceError
-from tasks.schema import IMAGE_TYPE, Column
+from tasks.schema import IMAGE_TYPE
 from tasks.sources.base import column
+from tasks.sources.formats.base import FileTable, check_same
 
 BATCH_ROWS = 65_536
 """Rows of a batch at most."""
@@ -64,12 +65,21 @@ def plain_columns(schema: pa.Schema, path: Path) -> list[PlainColumn]:
     return found
 
 
-def described(columns: list[PlainColumn]) -> list[Column]:
-    """The columns as a source declares them."""
-    return [column(c.field.name, c.field.type, nullable=c.field.nullable) for c in columns]
+def one_table(looks: Iterable[tuple[Path, list[PlainColumn]]]) -> list[FileTable]:
+    """The one table of files whose columns are equal, by a look at each of them.
+
+    Raises:
+        SourceError: a file has other columns than the first.
+    """
+    first: tuple[Path, list[PlainColumn]] | None = None
+    for path, columns in looks:
+        first = first or (path, columns)
+        check_same(first[0], _named(first[1]), path, _named(columns))
+    fields = [c.field for c in first[1]] if first else []
+    return [FileTable([column(f.name, f.type, nullable=f.nullable) for f in fields])]
 
 
-def spelled(columns: list[PlainColumn]) -> list[str]:
+def _named(columns: list[PlainColumn]) -> list[str]:
     """Names and given types, to compare files by."""
     return [f"{c.field.name} ({c.given})" for c in columns]
 

@@ -12,18 +12,16 @@ from tasks.locations.base import Location
 from tasks.schema import TableSchema
 from tasks.sources.formats._plain import (
     PlainColumn,
-    described,
     in_batches,
+    one_table,
     plain_batch,
     plain_columns,
-    spelled,
 )
 from tasks.sources.formats.base import (
     FilePart,
     FileTable,
     Format,
     ahead,
-    check_same,
 )
 
 _MAGIC = b"ARROW1"
@@ -44,14 +42,13 @@ class Arrow(Format):
 
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
         """See `Format.tables`: one table, from the heads of the files alone."""
-        first: tuple[Path, list[PlainColumn]] | None = None
+        return one_table(self._looks(files))
+
+    def _looks(self, files: Sequence[Location]) -> Iterator[tuple[Path, list[PlainColumn]]]:
         for file in ahead(files):
             with self.first_look(file) as path, _reader(path) as reader:
-                columns = plain_columns(reader.schema, path)
                 self._n_batches[file.url] = getattr(reader, "num_record_batches", None)
-                first = first or (path, columns)
-                check_same(first[0], spelled(first[1]), path, spelled(columns))
-        return [FileTable(described(first[1] if first else []))]
+                yield path, plain_columns(reader.schema, path)
 
     def parts(self, files: Sequence[Location], table: TableSchema) -> list[FilePart]:
         """See `Format.parts`: neighbouring batches of a file, a stream whole."""

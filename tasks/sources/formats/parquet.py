@@ -13,18 +13,16 @@ from tasks.locations.base import Location
 from tasks.schema import TableSchema
 from tasks.sources.formats._plain import (
     PlainColumn,
-    described,
+    one_table,
     plain_batch,
     plain_columns,
     rows_of,
-    spelled,
 )
 from tasks.sources.formats.base import (
     FilePart,
     FileTable,
     Format,
     ahead,
-    check_same,
 )
 
 PART_BYTES = 2**26
@@ -43,7 +41,9 @@ class Parquet(Format):
 
     def tables(self, files: Sequence[Location]) -> list[FileTable]:
         """See `Format.tables`: one table, from the ends of the files alone."""
-        first: tuple[Path, list[PlainColumn]] | None = None
+        return one_table(self._looks(files))
+
+    def _looks(self, files: Sequence[Location]) -> Iterator[tuple[Path, list[PlainColumn]]]:
         for file in ahead(files):
             with self.first_look(file) as path:
                 with naming(path, " as Parquet"), pq.ParquetFile(path) as found:
@@ -52,9 +52,7 @@ class Parquet(Format):
                     self._sizes[file.url] = [
                         found.metadata.row_group(i).total_byte_size for i in groups
                     ]
-                first = first or (path, columns)
-                check_same(first[0], spelled(first[1]), path, spelled(columns))
-        return [FileTable(described(first[1] if first else []))]
+                yield path, columns
 
     def parts(self, files: Sequence[Location], table: TableSchema) -> list[FilePart]:
         """See `Format.parts`: neighbouring groups of rows."""

@@ -8,9 +8,7 @@ import pyarrow as pa
 
 from tasks.privacy.pii.base import Match, Recogniser, Sample
 
-EXACT_DECIMALS = 4
-"""Decimals of a degree from which on a place is known to ten metres."""
-
+# Four decimals of a degree tell a place to ten metres.
 _PAIR = re.compile(r"[(]?(-?\d{1,2}\.\d{4,})[,; ] ?(-?\d{1,3}\.\d{4,})[)]?")
 _DEGREES = re.compile(r"-?\d{1,3}\.\d{4,}")
 
