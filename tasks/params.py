@@ -244,7 +244,9 @@ class PublishParams(Record):
 
 
 class DatasetParams(Record):
-    kind: Kind = Field(description="tabular, image or text")
+    kind: Kind = Field(
+        description="tabular, image, text, or multimodal (an image and a text a row)"
+    )
     schedule: str | None = Field(description="cron expression or preset for Airflow; null: none")
     seed: int = Field(ge=0, lt=2**63, description="all randomness of the dataset comes from it")
     target: str | None = Field(description="column to predict, or the labels of images and texts")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tasks.constraints.declared import Constraint, contradiction
 from tasks.errors import SchemaError
 
-Kind = Literal["tabular", "image", "text"]
+Kind = Literal["tabular", "image", "text", "multimodal"]
 Meaning = Literal[
     "numeric", "categorical", "datetime", "boolean", "text", "identifier", "geographic", "image"
 ]

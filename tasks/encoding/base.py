@@ -7,6 +7,7 @@ again. It is all that stands between a generator and the data's types.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +32,19 @@ def count(batches: Batches) -> int:
     if isinstance(batches, StoredRows):
         return len(batches)
     return sum(batch.num_rows for batch in batches())
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A file that shows some rows.
+
+    Attributes:
+        suffix: of its name: `.png`, `.txt`.
+        content: the same for the same rows.
+    """
+
+    suffix: str
+    content: bytes
 
 
 class Encoder(ABC):
@@ -78,6 +92,23 @@ class Encoder(ABC):
             held: by column name, what the rows were drawn for, one value or one a row: written as
                 it is, since a continuous value decodes to one nearby.
         """
+
+    def admissible(self, batch: pa.RecordBatch) -> np.ndarray | None:
+        """(B,) bool: which decoded rows may be published; None: all may.
+
+        The others are left out and drawn anew, as rows that break a constraint are.
+        """
+        del batch
+        return None
+
+    def preview(self, encoded: Mapping[str, torch.Tensor]) -> Preview | None:
+        """What people look at to judge a training by its samples; None: nothing to look at.
+
+        Args:
+            encoded: some rows, of all labels in turn.
+        """
+        del encoded
+        return None
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from PIL import Image
 
 from tasks.encoding.base import Batches, Encoder
-from tasks.encoding.columns.categorical import as_texts, from_texts
+from tasks.encoding.labels import Labels
 from tasks.errors import DataError
-from tasks.schema import IMAGE_TYPE, DatasetSchema, arrow_schema, arrow_type
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, arrow_schema
 
 MODES = {"L": 1, "RGB": 3}
 """Modes of images that are encoded, and their channels."""
@@ -33,14 +32,12 @@ class ImageEncoder(Encoder):
 
     Tensors, with B images of C channels, H rows and W columns:
       - `pixels` (B, C, H, W) uint8 in [0, L), L the number of `levels`.
-      - `labels` (B,) uint8, int16 or int32 in [0, K), K the number of `labels`.
+      - `labels` (B,) uint8, int16 or int32, indices of `labels`.
 
     Attributes:
         height, width, channels: of every image.
         levels: (L,) uint8 pixel values that occur, ascending.
-        labels: (K,) values of the label column, sorted as texts; K = 1 where the schema has no
-            target.
-        label_counts: (K,) int64 training images of each label.
+        labels: those that training images have.
     """
 
     def __init__(
@@ -48,20 +45,18 @@ class ImageEncoder(Encoder):
         schema: DatasetSchema,
         shape: tuple[int, int, int],
         levels: np.ndarray,
-        labels: pa.Array,
-        label_counts: np.ndarray,
+        labels: Labels,
     ) -> None:
         self.schema = schema
         self.channels, self.height, self.width = shape
         self.levels = levels
         self.labels = labels
-        self.label_counts = label_counts
         self._image_column = _image_column(schema)
 
     @property
     def n_rows(self) -> int:
         """Training images."""
-        return int(self.label_counts.sum())
+        return self.labels.n_rows
 
     @classmethod
     def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
@@ -76,16 +71,11 @@ class ImageEncoder(Encoder):
                 forms[image.mode, image.width, image.height] += 1
                 seen[np.unique(np.asarray(image))] = True
             if schema.target is not None:
-                counts.update(_labels(batch, schema.target))
+                counts.update(Labels.counted(batch.column(schema.target)))
         mode, width, height = _one_form(forms)
-        texts = sorted(counts) if schema.target is not None else []
-        if schema.target is None:
-            labels, label_counts = pa.nulls(1), np.array([forms.total()])
-        else:
-            kind = arrow_type(schema.main.column(schema.target))
-            labels, label_counts = from_texts(texts, kind), np.array([counts[t] for t in texts])
+        labels = Labels.of(_label_column(schema), counts, forms.total())
         shape = (MODES[mode], height, width)
-        return cls(schema, shape, np.flatnonzero(seen).astype(np.uint8), labels, label_counts)
+        return cls(schema, shape, np.flatnonzero(seen).astype(np.uint8), labels)
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         """Level indices of the pixels and indices of the labels."""
@@ -100,12 +90,9 @@ class ImageEncoder(Encoder):
                 )
             pixels[i] = values.reshape(shape)
         indices = _nearest_level(self.levels)[pixels]
-        labels = np.zeros(batch.num_rows, dtype=np.int64)
-        if self.schema.target is not None:
-            labels = self._label_indices(batch.column(self.schema.target))
         return {
             "pixels": torch.from_numpy(indices.transpose(0, 3, 1, 2).copy()),
-            "labels": torch.from_numpy(labels).to(self.label_dtype),
+            "labels": self.labels.encode(batch),
         }
 
     def decode(
@@ -130,59 +117,25 @@ class ImageEncoder(Encoder):
             "mode": pa.array([{1: "L", 3: "RGB"}[self.channels]] * n, pa.string()),
         }
         if self.schema.target is not None:
-            indices = encoded["labels"].cpu().numpy().astype(np.int64)
-            columns[self.schema.target] = self.labels.take(pa.array(indices))
+            columns[self.schema.target] = self.labels.decode(encoded["labels"])
         fields = arrow_schema(self.schema.main)
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: JSON, and arrays."""
-        content = {
-            "shape": [self.channels, self.height, self.width],
-            "labels": as_texts(self.labels),
-        }
-        return content, {"levels": self.levels, "label_counts": self.label_counts}
+        content, arrays = self.labels.state()
+        content["shape"] = [self.channels, self.height, self.width]
+        return content, {"levels": self.levels, **arrays}
 
     @classmethod
     def from_state(
         cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
         """The encoder whose `state()` this is."""
-        if schema.target is None:
-            labels = pa.nulls(1)
-        else:
-            labels = from_texts(content["labels"], arrow_type(schema.main.column(schema.target)))
+        labels = Labels.from_state(_label_column(schema), content, arrays)
         channels, height, width = content["shape"]
-        shape = (channels, height, width)
-        return cls(schema, shape, arrays["levels"], labels, arrays["label_counts"])
-
-    @property
-    def label_dtype(self) -> torch.dtype:
-        """Of the tensor of labels."""
-        if len(self.labels) <= 2**8:
-            return torch.uint8
-        return torch.int16 if len(self.labels) <= 2**15 else torch.int32
-
-    def label_index(self, value: Any) -> int:
-        """The index of one label.
-
-        Raises:
-            DataError: no training image has it.
-        """
-        column = self.schema.main.column(str(self.schema.target))
-        try:
-            values = pa.array([value], arrow_type(column))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError) as error:
-            raise DataError(f"expected a label of type {column.type}, found {value!r}") from error
-        return int(self._label_indices(values)[0])
-
-    def _label_indices(self, values: pa.Array) -> np.ndarray:
-        found = pc.index_in(values, self.labels)
-        if found.null_count:
-            unknown = as_texts(pc.unique(values.filter(found.is_null())))
-            raise DataError(f"expected labels among {as_texts(self.labels)}, found {unknown}")
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+        return cls(schema, (channels, height, width), arrays["levels"], labels)
 
 
 def _image_column(schema: DatasetSchema) -> str:
@@ -197,6 +150,10 @@ def _image_column(schema: DatasetSchema) -> str:
             " drop them under clean.drop_columns"
         )
     return images[0]
+
+
+def _label_column(schema: DatasetSchema) -> Column | None:
+    return None if schema.target is None else schema.main.column(schema.target)
 
 
 def _open(values: pa.Array) -> Iterator[Image.Image]:
@@ -226,13 +183,6 @@ def _one_form(forms: Counter[tuple[str, int, int]]) -> tuple[str, int, int]:
             f" least, found {found}"
         )
     return mode, width, height
-
-
-def _labels(batch: pa.RecordBatch, name: str) -> list[str]:
-    values = batch.column(name)
-    if values.null_count:
-        raise DataError(f"expected a label for every image, found {values.null_count} without one")
-    return as_texts(values)
 
 
 def _nearest_level(levels: np.ndarray) -> np.ndarray:

@@ -29,21 +29,25 @@ class Rows:
     """Rows in memory.
 
     Shape:
-        numbers: (N, C) float64, NaN where missing; of images: their principal components.
-        codes: (N, D) int32, MISSING where missing; of images: their label.
-        identities: (N,) equal for equal rows (or images).
+        numbers: (N, C) float64, NaN where missing; of images and texts: vectors of them.
+        codes: (N, D) int32, MISSING where missing; of images and texts: their label.
+        identities: (N,) equal for equal rows (or images, or texts).
+        contents: of images (N, H, W, C) uint8, as they are compared; of texts (N,) str objects; of
+            tables None.
     """
 
     numbers: np.ndarray
     codes: np.ndarray
     identities: np.ndarray
+    contents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at these positions, or where a mask is true."""
-        return Rows(self.numbers[index], self.codes[index], self.identities[index])
+        contents = None if self.contents is None else self.contents[index]
+        return Rows(self.numbers[index], self.codes[index], self.identities[index], contents)
 
     def sample(self, n: int, rng: np.random.Generator) -> "Rows":
         """`n` of the rows at random, in their order; all of them if there are no more."""

@@ -50,11 +50,13 @@ class Objective:
         name: what `forward` is told.
         module: name of the sub-module whose weights it moves; None: all weights.
         steps: steps of its optimizer for each step of the loop, each on a batch of its own.
+        rate: its learning rate, as a multiple of the recipe's.
     """
 
     name: str
     module: str | None = None
     steps: int = 1
+    rate: float = 1.0
 
 
 class DataGenerator(nn.Module, ABC):

@@ -22,7 +22,7 @@ from tasks.training.device import choose_device, reproducible
 from tasks.training.model import Model, load_model
 from tasks.training.sampling import Chunk, Quota, Sampler, Workers, choose_workers
 
-CHUNK_ROWS: dict[Kind, int] = {"tabular": 8_192, "image": 512, "text": 512}
+CHUNK_ROWS: dict[Kind, int] = {"tabular": 8_192, "image": 512, "text": 512, "multimodal": 512}
 """Rows drawn at a time: what bounds the memory. Other numbers give other rows."""
 
 MAX_FURTHER = 10
@@ -97,8 +97,8 @@ def draw(
 ) -> Generator[pa.RecordBatch]:
     """Batches of `n_rows` synthetic rows, the same for any number of workers.
 
-    Rows that break a constraint are left out in the order of the chunks, and made up for by further
-    chunks at the end.
+    Rows that break a constraint, or that the encoder does not admit, are left out in the order of the
+    chunks, and made up for by further chunks at the end.
 
     Args:
         model: what to draw from.
@@ -114,7 +114,8 @@ def draw(
             constraints.
     """
     chunk_rows = CHUNK_ROWS[model.encoder.schema.kind]
-    admission = Admission(model.encoder.schema.main, model.encoder.made_anew)
+    encoder = model.encoder
+    admission = Admission(encoder.schema.main, encoder.made_anew, encoder.admissible)
     starts = range(0, n_rows, chunk_rows)
     chunks = [Chunk(i, min(chunk_rows, n_rows - start), start) for i, start in enumerate(starts)]
     with Workers(Sampler(model, seed, device, conditions or {}, quota), n_workers) as workers:
@@ -124,9 +125,9 @@ def draw(
         while (n_missing := admission.n_left_out - (end - n_rows)) > 0:
             if end > n_rows + MAX_FURTHER * max(n_rows, chunk_rows):
                 raise TrainingError(
-                    f"expected {n_rows:,} rows that satisfy {admission.words}; of {end:,} drawn"
-                    f" rows, {end - admission.n_left_out:,} do: sample fewer rows, or relax"
-                    " `constraints`"
+                    f"expected {n_rows:,} rows that satisfy"
+                    f" {admission.words or 'what their encoder demands'}; of {end:,} drawn rows,"
+                    f" {end - admission.n_left_out:,} do: sample fewer rows, or relax `constraints`"
                 )
             n = min(chunk_rows, max(2 * n_missing, 256))
             (further,) = workers.draw([Chunk(i, n, end)])

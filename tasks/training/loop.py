@@ -322,7 +322,11 @@ class _Training:
             losses = []
             for _ in range(objective.steps):
                 place = (state.step + turn * len(batches) // self.turns) % len(batches)
-                losses.append(self.stepper.minimise(objective.name, batches[place], rate, turn))
+                losses.append(
+                    self.stepper.minimise(
+                        objective.name, batches[place], rate * objective.rate, turn
+                    )
+                )
                 turn += 1
             means.append(torch.stack(losses).mean())
         state.update_average(self.recipe.ema_decay)

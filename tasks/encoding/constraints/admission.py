@@ -1,4 +1,6 @@
-"""The last look at drawn rows: those that break a constraint are left out, in the order of drawing."""
+"""The last look at drawn rows: what may not be published is left out, in the order of drawing."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +11,7 @@ from tasks.schema import TableSchema
 
 
 class Admission:
-    """Lets rows pass that satisfy every constraint of their table, the primary key included.
+    """Lets rows pass that their encoder admits and that satisfy every constraint and primary key.
 
     Most constraints are kept by construction; this is rejection sampling for the others, and a
     check of all. Rows must come in one fixed order, whoever drew them: which of two equal keys
@@ -20,13 +22,20 @@ class Admission:
         words: what is demanded, for messages.
     """
 
-    def __init__(self, table: TableSchema, made_anew: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        table: TableSchema,
+        made_anew: frozenset[str] = frozenset(),
+        admissible: Callable[[pa.RecordBatch], np.ndarray | None] | None = None,
+    ) -> None:
         """Prepare for the rows of one table.
 
         Args:
             table: with its constraints.
             made_anew: columns of new identifiers, which never repeat.
+            admissible: says which rows may be published (`Encoder.admissible`).
         """
+        self._admissible = admissible
         required = [column.name for column in table.columns if not column.nullable]
         key = list(table.primary_key)
         words = [constraint.words for constraint in table.constraints]
@@ -42,9 +51,10 @@ class Admission:
 
     def admit(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of a batch that satisfy every constraint."""
-        if not self._constraints and not self._keys:
+        admitted = self._admissible(batch) if self._admissible else None
+        if admitted is None and not self._constraints and not self._keys:
             return batch
-        wrong = np.zeros(batch.num_rows, dtype=bool)
+        wrong = np.zeros(batch.num_rows, dtype=bool) if admitted is None else ~admitted
         for constraint in self._constraints:
             wrong |= broken(constraint, batch)
         found = []

@@ -24,7 +24,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
-import pyarrow as pa
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -32,15 +31,13 @@ from torch.nn import functional
 
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
-from tasks.errors import DataError, TrainingError
 from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.labels import draw_labels
 from tasks.generators.layers import (
     LOG_SCALE_RANGE,
     LOG_SQRT_2PI,
     Mixture,
     ResidualBlock,
-    choose,
-    stratified,
 )
 from tasks.params import Record
 from tasks.schema import DatasetSchema
@@ -98,8 +95,6 @@ class Vae(DataGenerator):
     Params: ClassVar[type[Record]] = VaeParams
     encoder_class: ClassVar[type[Encoder]] = ImageEncoder
 
-    label_shares: Tensor
-
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)
         self.encoder = cast(ImageEncoder, encoder)
@@ -109,8 +104,6 @@ class Vae(DataGenerator):
         self.recognition = _Recognition(form, settings)
         self.decoder = _Decoder(form, settings)
         self.prior = _LabelPrior(form.n_labels, settings.latent_dim, settings.prior_components)
-        shares = torch.from_numpy(self.encoder.label_counts / self.encoder.n_rows)
-        self.register_buffer("label_shares", shares.float(), persistent=False)
 
     def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         """An estimate, from one draw of z, of the negative evidence lower bound of each image."""
@@ -129,15 +122,11 @@ class Vae(DataGenerator):
         self, n: int, rng: torch.Generator, conditions: Mapping[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Draw labels by their frequency in training, or the one that is held, then images."""
-        held = self._held_label(conditions or {})
-        if held is None:
-            labels = choose(self.label_shares.expand(n, -1), stratified(n, rng))
-        else:
-            labels = torch.tensor(held, device=self.label_shares.device).expand(n)
+        labels = draw_labels(self.encoder.labels, n, rng, conditions)
         z = self.prior.sample(labels, rng)
         return {
             "pixels": sample_levels(self.n_levels, self.decoder(z, labels), rng),
-            "labels": labels.to(self.encoder.label_dtype),
+            "labels": labels.to(self.encoder.labels.dtype),
         }
 
     @classmethod
@@ -163,23 +152,6 @@ class Vae(DataGenerator):
         # The same draw for every evaluation, so that two validation losses can be compared.
         rng = torch.Generator(means.device).manual_seed(0)
         return torch.randn(means.shape, generator=rng, device=means.device)
-
-    def _held_label(self, conditions: Mapping[str, Any]) -> int | list[int] | None:
-        target = self.encoder.schema.target
-        if others := [name for name in conditions if name != target]:
-            raise TrainingError(
-                f"expected conditions on {target!r} alone, found {others}: nothing else about an"
-                " image can be held"
-            )
-        if not conditions or target is None:
-            return None
-        try:
-            values = conditions[target]
-            if isinstance(values, pa.Array | list):
-                return [self.encoder.label_index(value) for value in pa.array(values).to_pylist()]
-            return self.encoder.label_index(values)
-        except DataError as error:
-            raise TrainingError(f"impossible condition on {target!r}: {error}") from error
 
 
 class _Recognition(nn.Module):
