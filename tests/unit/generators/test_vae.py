@@ -1,11 +1,11 @@
 """What the autoencoder of images must do beyond the contract of generators."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from tasks.encoding.image import ImageEncoder
+from tasks.encoding.labels import Labels
 from tasks.errors import TrainingError
 from tasks.generators.image.vae import Vae, level_log_likelihood, sample_levels
 from tasks.generators.layers import Mixture
@@ -18,10 +18,9 @@ def _encoder(height: int, width: int, channels: int, target: str | None = "label
         columns.append(Column(name=target, type="int64", meaning="categorical"))
     table = TableSchema(name="images", columns=tuple(columns))
     schema = DatasetSchema(kind="image", tables=(table,), target=target)
-    labels = pa.array([3, 7]) if target is not None else pa.nulls(1)
-    counts = np.array([30, 10]) if target is not None else np.array([40])
+    labels = Labels.of(columns[1], {"3": 30, "7": 10}, 40) if target else Labels.of(None, {}, 40)
     levels = np.array([0, 128, 255], dtype=np.uint8)
-    return ImageEncoder(schema, (channels, height, width), levels, labels, counts)
+    return ImageEncoder(schema, (channels, height, width), levels, labels)
 
 
 def _model(encoder: ImageEncoder) -> Vae:
