@@ -63,13 +63,13 @@ def _pixels(batch: pa.RecordBatch) -> list[np.ndarray]:
 @pytest.mark.parametrize("shape", [(8, 8), (5, 7), (4, 9, 3), (28, 28, 3)], ids=str)
 @pytest.mark.parametrize("target", ["label", None])
 def test_pixels_and_labels_come_back(shape: tuple[int, ...], target: str | None) -> None:
-    images = [RNG.integers(0, 256, shape, dtype=np.uint8) for _ in range(5)]
+    images = [RNG.integers(0, 256, shape, dtype=np.uint8) for _ in range(12)]
     schema = _schema(target)
-    batch = _batch(schema, images, ["b", "a", "b", "a", "c"])
+    batch = _batch(schema, images, ["b", "a", "b", "a", "c", "a"] * 2)
     encoder = _fit(schema, batch)
     encoded = encoder.encode(batch)
     channels = 3 if len(shape) == 3 else 1
-    assert encoded["pixels"].shape == (5, channels, shape[0], shape[1])
+    assert encoded["pixels"].shape == (12, channels, shape[0], shape[1])
     assert encoded["pixels"].dtype == encoded["labels"].dtype == torch.uint8
     rows = encoder.decode(encoded, np.random.default_rng(0), first_row=10)
     assert all(np.array_equal(*pair) for pair in zip(_pixels(rows), images, strict=True))
@@ -80,10 +80,10 @@ def test_pixels_and_labels_come_back(shape: tuple[int, ...], target: str | None)
 
 def test_pixels_are_levels_that_occur() -> None:
     schema = _schema()
-    images = [np.full((4, 4), value, dtype=np.uint8) for value in (0, 100, 255)]
-    encoder = _fit(schema, _batch(schema, images, ["x", "y", "x"]))
+    images = [np.full((4, 4), value, dtype=np.uint8) for value in (0, 100, 255)] * 3
+    encoder = _fit(schema, _batch(schema, images, ["x", "y", "x"] * 3))
     assert encoder.levels.tolist() == [0, 100, 255]
-    assert encoder.label_counts.tolist() == [2, 1]
+    assert encoder.labels.counts.tolist() == [6, 3]
     new = [np.full((4, 4), value, dtype=np.uint8) for value in (49, 51, 200)]
     pixels = encoder.encode(_batch(schema, new, ["x"] * 3))["pixels"]
     assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2]
@@ -91,8 +91,8 @@ def test_pixels_are_levels_that_occur() -> None:
 
 def test_equal_tensors_give_equal_bytes_and_state_the_same_encoder() -> None:
     schema = _schema()
-    images = [RNG.integers(0, 256, (6, 6), dtype=np.uint8) for _ in range(4)]
-    batch = _batch(schema, images, ["b", "a", "b", "a"])
+    images = [RNG.integers(0, 256, (6, 6), dtype=np.uint8) for _ in range(10)]
+    batch = _batch(schema, images, ["b", "a"] * 5)
     encoder = _fit(schema, batch)
     content, arrays = encoder.state()
     again = ImageEncoder.from_state(schema, json.loads(json.dumps(content)), arrays)
@@ -124,7 +124,7 @@ def test_images_that_do_not_fit_are_refused(images: list[np.ndarray], message: s
 
 def test_other_faults_are_told() -> None:
     schema = _schema()
-    good = _batch(schema, _gray(8, 8, 2), ["x", "y"])
+    good = _batch(schema, _gray(8, 8, 10), ["x", "y"] * 5)
     encoder = _fit(schema, good)
     with pytest.raises(DataError, match=r"expected labels among \['x', 'y'\], found \['z'\]"):
         encoder.encode(_batch(schema, _gray(8, 8), ["z"]))
@@ -135,7 +135,21 @@ def test_other_faults_are_told() -> None:
     with pytest.raises(DataError, match=r"found also \['camera'\]"):
         _fit(_schema("label", Column(name="camera", type="string", meaning="text")), good)
     broken = good.set_column(
-        0, good.schema.field(0), pa.array([{"bytes": b"no", "path": ""}] * 2, good.schema.types[0])
+        0, good.schema.field(0), pa.array([{"bytes": b"no", "path": ""}] * 10, good.schema.types[0])
     )
     with pytest.raises(DataError, match="cannot read the image in row 0"):
         _fit(schema, broken)
+
+
+def test_a_rare_label_is_learned_and_never_published() -> None:
+    schema = _schema()
+    labels = ["often"] * 5 + ["rare"] * 4
+    batch = _batch(schema, _gray(8, 8, 9), labels)
+    encoder = _fit(schema, batch)
+    assert encoder.encode(batch)["labels"].tolist() == [0] * 5 + [1] * 4
+    assert encoder.labels.shares.tolist() == [1.0, 0.0]
+    assert encoder.labels.index("often") == 0
+    with pytest.raises(DataError, match="'rare' has 4 training rows, and is published from 5 on"):
+        encoder.labels.index("rare")
+    with pytest.raises(DataError, match=r"at least 5 rows have, found 2 rarer ones"):
+        _fit(schema, _batch(schema, _gray(8, 8, 4), ["x", "y"] * 2))
