@@ -9,8 +9,14 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import __main__
+
 # Before torch is imported: its threads wait for each other where cores are busy with something else.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if not hasattr(__main__, "__file__"):
+    # A process of pytest-xdist. pyspark takes one without a main file for a doctest, and ends it.
+    __main__.__file__ = os.devnull
 
 from tasks.commands import demo_source, postgres
 from tasks.commands.postgres import PostgresServer
@@ -22,6 +28,13 @@ _numbers = itertools.count()
 # The same examples in every run; a draw of one's own: pytest --hypothesis-profile=default.
 hypothesis.settings.register_profile("the same examples", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("the same examples")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes (`-n`), one has all tests of a file, and one those of the e2e project."""
+    for item in items:
+        shares = "project" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("project" if shares else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,11 @@ def test_the_projects_own_params_are_valid() -> None:
     [
         (["colour"], 1, "datasets.x.colour: unknown key; choose one of: kind, schedule, seed"),
         (["train", "epoch"], 3, "datasets.x.train.epoch: unknown key; choose one of: epochs"),
-        (["kind"], "tables", "datasets.x.kind: input should be 'tabular', 'image' or 'text'"),
+        (
+            ["kind"],
+            "tables",
+            "datasets.x.kind: input should be 'tabular', 'image', 'text' or 'multimodal'",
+        ),
         (["train", "epochs"], "ten", "datasets.x.train.epochs: input should be a valid integer"),
         (["train", "epochs"], 0, "datasets.x.train.epochs"),
         (["train", "threads"], True, "datasets.x.train.threads"),
