@@ -9,21 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.errors import DataError
-from tasks.evaluation.images import ImageSet, read_images
+from tasks.evaluation.images import Components, ImageSet, read_images
 from tasks.evaluation.rows import (
-    AllImages,
+    AllContents,
     AllRows,
     Part,
     Rows,
     codes_of,
     known_values,
 )
+from tasks.evaluation.texts import TextSet, read_texts
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_type
 from tasks.seeding import rng_for
 from tasks.storage import OpenTable
@@ -41,7 +42,7 @@ class Comparison:
     Attributes:
         kind: of the dataset.
         schema: of the training rows.
-        numeric: the columns of `Rows.numbers`; empty for images.
+        numeric: the columns of `Rows.numbers`; empty for images and texts.
         discrete: the columns of `Rows.codes`.
         categories: for each of them the values that its codes stand for.
         target: the column to predict, if it can be compared.
@@ -64,6 +65,11 @@ class Comparison:
     every: Mapping[Part, AllRows]
     seed: int = field(default=0)
     _done: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def by_vectors(self) -> bool:
+        """Whether `Rows.numbers` are vectors of contents, not columns: of images and texts."""
+        return self.kind != "tabular"
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Randomness of its own for each purpose, so that no metric's draws disturb another's."""
@@ -117,8 +123,8 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     for part in get_args(Part):
         _check_columns(schema.main, schemas[part].main, part)
     tables = {part: (folders[part], schemas[part].main.name) for part in folders}
-    if schema.kind == "image":
-        return _load_images(tables, schema, seed)
+    if schema.kind == "image" or schema.kind == "text":
+        return _load_contents(tables, schema, schema.kind, seed)
     numeric = tuple(column for column in schema.main.columns if _is_numeric(column))
     discrete = tuple(column for column in schema.main.columns if _is_discrete(column))
     if not numeric and not discrete:
@@ -155,25 +161,32 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     )
 
 
-def _load_images(
-    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
+def _load_contents(
+    tables: Mapping[Part, tuple[Path, str]],
+    schema: DatasetSchema,
+    kind: Literal["image", "text"],
+    seed: int,
 ) -> Comparison:
     table = schema.main
-    images = table.columns_of("image")
-    if len(images) != 1:
+    contents = table.columns_of(kind)
+    if len(contents) != 1:
         raise DataError(
-            f"expected one image column in table {table.name!r}, found {[c.name for c in images]}"
+            f"expected one {kind} column in table {table.name!r}, found"
+            f" {[c.name for c in contents]}"
         )
     labels = tuple(c for c in table.columns if c.name == schema.target and _is_discrete(c))
-    sets = read_images(
+    arguments = (
         list(tables.values()),
-        images[0].name,
+        contents[0].name,
         [column.name for column in labels],
-        rng_for(seed, "evaluate", "images"),
+        rng_for(seed, "evaluate", f"{kind}s"),
     )
+    sets = read_images(*arguments) if kind == "image" else read_texts(*arguments)
     opened = [OpenTable(folder, name) for folder, name in tables.values()]
     values = [known_values(opened, column) for column in labels]
-    rows = [_image_rows(found, labels, values) for found in sets]
+    # Learned from both, so that neither is described better than the other.
+    components = Components.of(np.concatenate([sets[0].pixels, sets[1].pixels]))
+    rows = [_image_rows(found, components, labels, values) for found in sets]
     return Comparison(
         kind="image",
         schema=schema,
@@ -184,19 +197,22 @@ def _load_images(
         train=rows[0],
         holdout=rows[1],
         synthetic=rows[2],
-        every={part: AllImages(found.identities) for part, found in zip(tables, sets, strict=True)},
+        every={part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)},
         seed=seed,
     )
 
 
-def _image_rows(found: ImageSet, labels: Sequence[Column], values: Sequence[pa.Array]) -> Rows:
+def _image_rows(
+    found: ImageSet, components: Components, labels: Sequence[Column], values: Sequence[pa.Array]
+) -> Rows:
     codes = [
         codes_of(found.labels.column(column.name).combine_chunks(), column, known)
         for column, known in zip(labels, values, strict=True)
     ]
-    n_rows = len(found.vectors)
+    n_rows = len(found.pixels)
     matrix = np.column_stack(codes) if codes else np.zeros((n_rows, 0), np.int32)
-    return Rows(found.vectors, matrix, found.identities[found.kept])
+    numbers = components(found.pixels)
+    return Rows(numbers, matrix, found.identities[found.kept], found.pixels)
 
 
 def _is_numeric(column: Column) -> bool:

@@ -1,14 +1,14 @@
-"""Images as short vectors: their principal components, for every metric that compares images.
+"""Images as they are compared: small, of one form, and as short vectors for distances.
 
 Source: principal components of pixels keep the L2 distances between images and need no pretrained
-network, so a metric depends on the data alone (eigenfaces: Turk and Pentland 1991,
-doi:10.1162/jocn.1991.3.1.71).
+network, so a distance depends on the data alone (eigenfaces: Turk and Pentland 1991,
+doi:10.1162/jocn.1991.3.1.71). What a network sees in images is in `features`.
 """
 
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from tasks.errors import DataError
 from tasks.storage import count_rows, read_batches
 
 MAX_IMAGES = 50_000
-"""Images of a set that become vectors at most; equal images are looked for among all."""
+"""Images of a set that are compared at most; equal images are looked for among all."""
 
 MAX_SIDE = 32
 """Pixels to which the longer side of a larger image is reduced."""
@@ -32,20 +32,26 @@ N_COMPONENTS = 64
 
 _NO_VARIANCE = 1e-12
 
+_BROKEN = (OSError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises of files that are no image, or a broken or huge one."""
+
+_BLOCK = 4096
+"""Images whose pixels are float64 at a time."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
     """Images of one origin.
 
     Shape:
-        vectors: (N, D) float64 in [0, 1], the pixels; after `components` (N, K) with K at most 64.
+        pixels: (N, H, W, C) uint8, C 1 or 3.
         identities: (M,) uint64, equal for equal pixels; M >= N.
-        kept: (N,) positions among the M of those whose vectors are here.
+        kept: (N,) positions among the M of those whose pixels are here.
         labels: N rows.
         sizes: width and height of all M images.
     """
 
-    vectors: np.ndarray
+    pixels: np.ndarray
     identities: np.ndarray
     kept: np.ndarray
     labels: pa.Table
@@ -60,17 +66,53 @@ class Form:
     size: tuple[int, int]
 
     def pixels(self, image: Image.Image) -> np.ndarray:
-        """Shape: (D,) float32 in [0, 1]."""
+        """Shape: (H, W, C) uint8."""
         image = image.convert(self.mode)
         if image.size != self.size:
             image = image.resize(self.size, Image.Resampling.BOX)
-        return np.asarray(image, np.float32).ravel() / 255
+        return np.atleast_3d(np.asarray(image, np.uint8))
+
+
+@dataclass(frozen=True)
+class Components:
+    """The space of the principal components of real images.
+
+    Shape:
+        mean: (D,) float64, of pixels in [0, 1].
+        directions: (D, K) float64, orthonormal; a zero column if all images are the same.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "Components":
+        """Learned from `MAX_FITTED` of the images at most.
+
+        Shape:
+            pixels: (N, H, W, C) uint8.
+        """
+        fitted = _flat(pixels[:: -(-len(pixels) // MAX_FITTED)])
+        # With one thread sums have one order, so every machine of a kind gives the same bytes.
+        with threadpool_limits(limits=1):
+            mean = fitted.mean(axis=0)
+            return cls(mean, _principal_directions(fitted - mean))
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Shape: (N, H, W, C) uint8 to (N, K) float64."""
+        starts = range(0, len(pixels), _BLOCK)
+        with threadpool_limits(limits=1):
+            parts = [
+                (_flat(pixels[start : start + _BLOCK]) - self.mean) @ self.directions
+                for start in starts
+            ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.directions.shape[1]))
 
 
 def read_images(
     places: list[tuple[Path, str]], image: str, labels: list[str], rng: np.random.Generator
 ) -> list[ImageSet]:
-    """Read the training, the holdout and the synthetic images, in this order, as components.
+    """Read the training, the holdout and the synthetic images, in this order.
 
     Args:
         places: folder and table of each set.
@@ -90,24 +132,13 @@ def read_images(
             f"expected synthetic images of a size that real ones have, {sorted(real_sizes)},"
             f" found {sorted(unknown)}"
         )
-    return components(train, holdout, synthetic)
+    return [train, holdout, synthetic]
 
 
-def components(train: ImageSet, holdout: ImageSet, synthetic: ImageSet) -> list[ImageSet]:
-    """The same images by the principal components of training and holdout images together.
-
-    They are learned from both, so that neither is described better than the other.
-    """
-    real = np.concatenate([train.vectors, holdout.vectors])
-    fitted = real[:: -(-len(real) // MAX_FITTED)]
-    # With one thread sums have one order, so every machine of a kind gives the same bytes.
-    with threadpool_limits(limits=1):
-        mean = fitted.mean(axis=0)
-        directions = _principal_directions(fitted - mean)
-        return [
-            replace(one, vectors=(one.vectors - mean) @ directions)
-            for one in (train, holdout, synthetic)
-        ]
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    """Shape: (N, H, W, C) uint8 to (N, D) float64 in [0, 1]."""
+    scaled = pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+    return scaled.astype(np.float64)
 
 
 def _principal_directions(centred: np.ndarray) -> np.ndarray:
@@ -145,16 +176,16 @@ def _read(
     n_kept = min(n_rows, MAX_IMAGES)
     chosen_places = np.sort(rng.choice(n_rows, n_kept, replace=False))
     kept = set(chosen_places.tolist())
-    vectors, identities, chosen, sizes = [], [], [], set()
+    pixels, identities, chosen, sizes = [], [], [], set()
     for place, (row, found) in enumerate(_decoded(folder, table, image, labels)):
         sizes.add(found.size)
         content = f"{found.mode} {found.size} ".encode() + found.tobytes()
         identities.append(hashlib.blake2b(content, digest_size=8).digest())
         if place in kept:
-            vectors.append(form.pixels(found))
+            pixels.append(form.pixels(found))
             chosen.append(row)
     return ImageSet(
-        np.stack(vectors).astype(np.float64),
+        np.stack(pixels),
         np.frombuffer(b"".join(identities), "<u8").astype(np.uint64),
         chosen_places,
         pa.Table.from_batches(chosen) if labels else pa.table({}),
@@ -173,7 +204,7 @@ def _decoded(
             try:
                 found = Image.open(io.BytesIO(content.as_py()))
                 found.load()
-            except (OSError, TypeError, ValueError) as error:
+            except _BROKEN as error:
                 raise DataError(
                     f"row {place} of table {table!r} in {folder}: expected an image in column"
                     f" {image!r}: {error}"
