@@ -154,7 +154,7 @@ def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) ->
     """
     known = metrics_of(kind)
     if not known:
-        raise ParamsError(f"expected kind tabular or image, found {kind!r}: it has no metrics yet")
+        raise ParamsError(f"expected kind tabular, image or text, found {kind!r}: it has no metrics yet")
     if unknown := [name for name in names or [] if name not in known]:
         raise ParamsError(
             f"evaluate.metrics: {', '.join(map(repr, unknown))} unknown for kind {kind};"

@@ -52,7 +52,7 @@ class Categories:
     def counted_everywhere(self, comparison: Comparison, part: Part) -> tuple[np.ndarray, int]:
         """Rows by label, and of how many: of all of them if they have codes, else in memory."""
         rows: Rows = getattr(comparison, part)
-        if self.known is not None or comparison.kind == "image":
+        if self.known is not None or comparison.by_vectors:
             return self.counted(rows), len(rows)
         codes = comparison.every[part].code(self.place) % len(self.labels)
         return np.bincount(codes, minlength=len(self.labels)), len(codes)

@@ -32,7 +32,7 @@ RATIOS = (0.1, 0.25, 0.5)
     label="Closer to training than to holdout (share)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows whose closest record is a training row rather than a holdout"
         " row, of as many: 0.5 where nothing was copied."
@@ -75,7 +75,7 @@ def dcr_share(comparison: Comparison) -> Outcome:
     label="Copied training rows (share, at least)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "At least this share of the synthetic rows are copies of training rows, exact or with"
         " little noise: what chance explains is left out, so 0 is expected of honest rows."
@@ -114,7 +114,7 @@ def copied_rows(comparison: Comparison) -> Outcome:
     label="Exact copies of training rows (share)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows that equal a training row; the reference is how many real"
         " rows equal another one, which is not 0 where few different rows exist."
@@ -138,7 +138,7 @@ def exact_copies(comparison: Comparison) -> Outcome:
     label="Near copies of training rows (share)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows as close to a training row as only the closest 5 % of unseen"
         " real rows are."
@@ -167,7 +167,7 @@ def near_copies(comparison: Comparison) -> Outcome:
     label="Copies with a little noise (share)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows closer to a training row, without being equal, than any"
         " unseen real row is."
@@ -202,7 +202,7 @@ def noisy_copies(comparison: Comparison) -> Outcome:
     label="Nearest-neighbour distance ratio, 5 % quantile",
     family="privacy",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Distance to the closest over distance to the second closest training row, exceeded by 95 %"
         " of the rows: well under that of unseen real rows where rows were copied."

@@ -83,8 +83,8 @@ def search(comparison: Comparison) -> Search:
 
 
 def points(comparison: Comparison, rows: Rows) -> Points:
-    """Rows of a comparison where distances mean something; of images the label does not count."""
-    if comparison.kind == "image":
+    """Rows of a comparison where distances mean something; of images and texts the label does not count."""
+    if comparison.by_vectors:
         return euclidean(rows.numbers)
     space = comparison.once(
         "gower space",
@@ -160,9 +160,9 @@ def _references(comparison: Comparison, part: RealPart) -> Iterator[Points]:
 
 
 def _in_memory(comparison: Comparison, part: RealPart) -> bool:
-    """Whether the sample is all there is: all rows of the table, or all vectors of images."""
+    """Whether the sample is all there is: all rows of the table, or all vectors."""
     sample: Rows = getattr(comparison, part)
-    return comparison.kind == "image" or len(sample) == len(comparison.every[part])
+    return comparison.by_vectors or len(sample) == len(comparison.every[part])
 
 
 def _merged(first: Closest, second: Closest) -> Closest:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from tasks.evaluation.rows import (
     codes_of,
     known_values,
 )
-from tasks.evaluation.texts import TextSet, read_texts
+from tasks.evaluation.texts import read_texts
 from tasks.schema import Column, DatasetSchema, Kind, TableSchema, arrow_type
 from tasks.seeding import rng_for
 from tasks.storage import OpenTable
@@ -123,8 +123,10 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     for part in get_args(Part):
         _check_columns(schema.main, schemas[part].main, part)
     tables = {part: (folders[part], schemas[part].main.name) for part in folders}
-    if schema.kind == "image" or schema.kind == "text":
-        return _load_contents(tables, schema, schema.kind, seed)
+    if schema.kind == "image":
+        return _load_images(tables, schema, seed)
+    if schema.kind == "text":
+        return _load_texts(tables, schema, seed)
     numeric = tuple(column for column in schema.main.columns if _is_numeric(column))
     discrete = tuple(column for column in schema.main.columns if _is_discrete(column))
     if not numeric and not discrete:
@@ -161,27 +163,22 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     )
 
 
-def _load_contents(
-    tables: Mapping[Part, tuple[Path, str]],
-    schema: DatasetSchema,
-    kind: Literal["image", "text"],
-    seed: int,
+def _load_images(
+    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
 ) -> Comparison:
     table = schema.main
-    contents = table.columns_of(kind)
-    if len(contents) != 1:
+    images = table.columns_of("image")
+    if len(images) != 1:
         raise DataError(
-            f"expected one {kind} column in table {table.name!r}, found"
-            f" {[c.name for c in contents]}"
+            f"expected one image column in table {table.name!r}, found {[c.name for c in images]}"
         )
     labels = tuple(c for c in table.columns if c.name == schema.target and _is_discrete(c))
-    arguments = (
+    sets = read_images(
         list(tables.values()),
-        contents[0].name,
+        images[0].name,
         [column.name for column in labels],
-        rng_for(seed, "evaluate", f"{kind}s"),
+        rng_for(seed, "evaluate", "images"),
     )
-    sets = read_images(*arguments) if kind == "image" else read_texts(*arguments)
     opened = [OpenTable(folder, name) for folder, name in tables.values()]
     values = [known_values(opened, column) for column in labels]
     # Learned from both, so that neither is described better than the other.
@@ -197,7 +194,9 @@ def _load_contents(
         train=rows[0],
         holdout=rows[1],
         synthetic=rows[2],
-        every={part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)},
+        every={
+            part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)
+        },
         seed=seed,
     )
 
@@ -205,14 +204,64 @@ def _load_contents(
 def _image_rows(
     found: ImageSet, components: Components, labels: Sequence[Column], values: Sequence[pa.Array]
 ) -> Rows:
+    numbers = components(found.pixels)
+    codes = _label_codes(found.labels, len(numbers), labels, values)
+    return Rows(numbers, codes, found.identities[found.kept], found.pixels)
+
+
+def _load_texts(
+    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
+) -> Comparison:
+    table = schema.main
+    texts = table.columns_of("text")
+    if len(texts) != 1:
+        raise DataError(
+            f"expected one text column in table {table.name!r}, found {[c.name for c in texts]}"
+        )
+    labels = tuple(c for c in table.columns if c.name == schema.target and _is_discrete(c))
+    sets = read_texts(
+        list(tables.values()),
+        texts[0].name,
+        [column.name for column in labels],
+        rng_for(seed, "evaluate", "texts"),
+    )
+    opened = [OpenTable(folder, name) for folder, name in tables.values()]
+    values = [known_values(opened, column) for column in labels]
+    rows = [
+        Rows(
+            found.vectors,
+            _label_codes(found.labels, len(found.texts), labels, values),
+            found.identities[found.kept],
+            found.texts,
+        )
+        for found in sets
+    ]
+    return Comparison(
+        kind="text",
+        schema=schema,
+        numeric=(),
+        discrete=labels,
+        categories=tuple(known.to_pylist() for known in values),
+        target=schema.target if labels else None,
+        train=rows[0],
+        holdout=rows[1],
+        synthetic=rows[2],
+        every={
+            part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)
+        },
+        seed=seed,
+    )
+
+
+def _label_codes(
+    rows: pa.Table, n_rows: int, labels: Sequence[Column], values: Sequence[pa.Array]
+) -> np.ndarray:
+    """Shape: (n_rows, labels) int32."""
     codes = [
-        codes_of(found.labels.column(column.name).combine_chunks(), column, known)
+        codes_of(rows.column(column.name).combine_chunks(), column, known)
         for column, known in zip(labels, values, strict=True)
     ]
-    n_rows = len(found.pixels)
-    matrix = np.column_stack(codes) if codes else np.zeros((n_rows, 0), np.int32)
-    numbers = components(found.pixels)
-    return Rows(numbers, matrix, found.identities[found.kept], found.pixels)
+    return np.column_stack(codes) if codes else np.zeros((n_rows, 0), np.int32)
 
 
 def _is_numeric(column: Column) -> bool:

@@ -79,7 +79,7 @@ def equal_sets(comparison: Comparison) -> Sets:
     label="Coverage of the real rows",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the training rows with a synthetic row among their nearest neighbours: low where"
         " the generator forgot kinds of rows."
@@ -111,7 +111,7 @@ def coverage(comparison: Comparison) -> Outcome:
     label="Density around the real rows",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How many training rows have a synthetic row among their nearest neighbours, over how many"
         " are expected: 1 where each row is among real ones, lower where rows are far from them."
@@ -136,7 +136,7 @@ def density(comparison: Comparison) -> Outcome:
     label="Alpha-precision",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How typical the synthetic rows are: 1 where, for every alpha, a share alpha of them lies"
         " in the ball around the centre that holds a share alpha of the real rows."
@@ -158,7 +158,7 @@ def alpha_precision(comparison: Comparison) -> Outcome:
     label="Beta-recall",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How much of the real variety the synthetic rows reach: 1 where, for every beta, their most"
         " typical share beta is the closest to a share beta of the real rows, and near to them."
@@ -188,7 +188,7 @@ def beta_recall(comparison: Comparison) -> Outcome:
     label="Repeated rows (share)",
     family="diversity",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows that equal an earlier one: more than among as many real rows"
         " where the generator collapsed to few rows."
@@ -220,7 +220,7 @@ def duplicates(comparison: Comparison) -> Outcome:
     label="Nearly repeated rows (share)",
     family="diversity",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the synthetic rows as close to another synthetic row as only the closest 5 % of"
         " the training rows are to one another: more than of real rows where the generator"

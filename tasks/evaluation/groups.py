@@ -95,7 +95,7 @@ class Groups:
     label="Small groups kept (share)",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the small groups, those categories and pairs of categories that 0.5 % to 10 % of"
         " the training rows have, of which the synthetic rows hold at least half as much, as far as"
@@ -133,7 +133,7 @@ def rare_groups(comparison: Comparison) -> Outcome:
     label="Clusters reached (share)",
     family="diversity",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the clusters of training rows of which the synthetic rows hold at least half as"
         " much: low where the generator collapsed."

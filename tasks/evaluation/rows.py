@@ -165,11 +165,11 @@ class AllRows:
         return codes_of(values, self._discrete[place], self._values[place])
 
 
-class AllImages(AllRows):
-    """All images of one origin, which have identities and no columns."""
+class AllContents(AllRows):
+    """All images or texts of one origin, which have identities and no columns."""
 
     def __init__(self, identities: np.ndarray) -> None:
-        """Args: identities: (N,), equal for equal pixels."""
+        """Args: identities: (N,), equal for equal pixels, or texts."""
         self._n_rows = len(identities)
         self.identities = identities
 

@@ -99,7 +99,7 @@ from some hundred rows, of which they must remember more, 0.6."""
     label="Membership inference, density ratio (AUC)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How well an attacker tells training rows from others by how much denser the synthetic"
         " rows lie around them than real rows do: 0.5 is guessing, 1 is certainty."
@@ -138,7 +138,7 @@ def membership_classifier(comparison: Comparison) -> Outcome:
     label="Membership inference, closest distance (AUC)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How well an attacker tells training rows from others by how much closer a synthetic row"
         " is than any real row: 0.5 is guessing, 1 is certainty."
@@ -156,7 +156,7 @@ def membership_distance(comparison: Comparison) -> Outcome:
     label="Members found at 1 % false alarms (share)",
     family="privacy",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "Share of the training rows that the attack by closest distance finds when it takes 1 % of"
         " the others for members: 0.01 is guessing; it shows the few rows that leak most."
@@ -193,7 +193,7 @@ def _area(comparison: Comparison, attack: Attack) -> Outcome:
 def _curves(comparison: Comparison) -> list[dict[str, Any]]:
     """The ROC curve of every attack, at false positive rates that suit logarithmic axes."""
     attacks: list[Attack] = ["density ratio", "classifier", "closest distance"]
-    if comparison.kind == "image":
+    if comparison.by_vectors:
         attacks.remove("classifier")
     plots = []
     for attack in attacks:

@@ -115,8 +115,8 @@ def halves(rows: Rows) -> tuple[Rows, Rows]:
 
 
 def space(comparison: Comparison) -> Callable[[Rows], Points]:
-    """Where rows are close or far; of images the label does not count."""
-    if comparison.kind == "image":
+    """Where rows are close or far; of images and texts the label does not count."""
+    if comparison.by_vectors:
         return lambda rows: euclidean(rows.numbers)
 
     def scales() -> Standardised:

@@ -49,7 +49,7 @@ def frechet_distance(comparison: Comparison) -> Outcome:
     label="Label shares, error (%)",
     family="fidelity",
     goal="lower",
-    kinds=("image",),
+    kinds=("image", "text"),
     explanation="Share of the synthetic labels that would have to change to be as the real ones.",
     source="total variation distance, as SDMetrics 0.32 TVComplement; 100 x (1 - score)",
     threshold=Threshold(at_most_reference_plus=10.0),
@@ -57,7 +57,7 @@ def frechet_distance(comparison: Comparison) -> Outcome:
 def class_share_error(comparison: Comparison) -> Outcome:
     """Total variation distance between the shares of the labels; intervals as of the images."""
     if comparison.target is None:
-        raise NotApplicable("the images have no labels")
+        raise NotApplicable(f"the {comparison.kind}s have no labels")
     holdout, synthetic = comparison.equal
     n_labels = len(comparison.categories[0])
     real = label_shares(comparison.train.codes, n_labels)

@@ -1,4 +1,4 @@
-"""Can a strong classifier tell synthetic rows from real ones? For tables and images alike."""
+"""Can a strong classifier tell synthetic rows from real ones? For all kinds of data alike."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ MAX_GIVEAWAYS = 20
     label="Classifier two-sample test (AUC)",
     family="fidelity",
     goal="lower",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How well boosted trees tell synthetic rows from training rows: 0.5 is indistinguishable,"
         " 1 is always told apart, well under 0.5 means that rows were copied."
@@ -79,10 +79,10 @@ def _tell_apart(real: Rows, other: Rows, rng: np.random.Generator) -> tuple[floa
 
 
 def _giveaways(comparison: Comparison, gains: np.ndarray) -> list[dict[str, object]]:
-    """The columns by their share in telling the rows apart; an image counts as one column."""
+    """The columns by their share in telling the rows apart; an image, or a text, counts as one column."""
     names = [column.name for column in (*comparison.numeric, *comparison.discrete)]
-    if comparison.kind == "image":
-        names.insert(0, "image")
+    if comparison.by_vectors:
+        names.insert(0, comparison.kind)
         n_components = comparison.train.numbers.shape[1]
         gains = np.array([gains[:n_components].sum(), *gains[n_components:]])
     order = np.argsort(-gains, kind="stable")[:MAX_GIVEAWAYS]

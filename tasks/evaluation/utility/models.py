@@ -13,12 +13,14 @@ import numpy as np
 from scipy.linalg import LinAlgWarning
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tasks.evaluation import boosting
 from tasks.evaluation.boosting import Inputs
+from tasks.evaluation.symbols import words
 from tasks.evaluation.utility.design import Design
 from tasks.evaluation.utility.problem import MIN_ROWS, Labelled, Problem
 
@@ -37,6 +39,12 @@ _LINEAR_WORK = 10_000_000
 
 _FOREST_WORK = 100_000
 """Rows x the square root of columns, which is what a split looks at, at most."""
+
+_MAX_TEXTS = 20_000
+"""Texts that a model of words learns from at most."""
+
+_WEAKLY = 30.0
+"""Inverse strength of the penalty: frequencies of words are small numbers, and rare classes count."""
 
 _N_TREES = 50
 _LEAF_ROWS = 5
@@ -66,9 +74,9 @@ def predictor(family: Family, problem: Problem, known: Labelled) -> Predict:
     if n_classes is None:
         return family.learn(problem, known) if len(known) else lambda rows: np.zeros(len(rows))
     if len(known) == 0:
-        return lambda rows: np.full((len(rows), n_classes), 1 / n_classes)
+        return _guess(n_classes)
     present, code = np.unique(known.target, return_inverse=True)
-    coded = Labelled(known.numbers, known.codes, code)
+    coded = known.coded(known.codes, code)
     found = family.learn(problem, coded) if len(present) > 1 else _certain
 
     def predict(rows: Labelled) -> np.ndarray:
@@ -78,6 +86,10 @@ def predictor(family: Family, problem: Problem, known: Labelled) -> Predict:
         return probabilities[:, :-1]
 
     return predict
+
+
+def _guess(n_classes: int) -> Predict:
+    return lambda rows: np.full((len(rows), n_classes), 1 / n_classes)
 
 
 def _certain(rows: Labelled) -> np.ndarray:
@@ -152,6 +164,25 @@ def _components(_: Problem, known: Labelled) -> Predict:
     return lambda rows: np.asarray(model.predict_proba(rows.numbers), np.float64)
 
 
+def _words(_: Problem, known: Labelled) -> Predict:
+    """Logistic regression on the words of texts and pairs of them, by their frequency.
+
+    Source: a strong baseline of text classification, Wang and Manning 2012 (ACL, P12-2018).
+    """
+    vectorizer = TfidfVectorizer(
+        tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True
+    )
+    known = _spread(known, _MAX_TEXTS)
+    try:
+        matrix = vectorizer.fit_transform(known.contents)
+    except ValueError:  # Not one word in all texts.
+        return _guess(int(known.target.max()) + 1)
+    model = _converged_or_not(LogisticRegression(C=_WEAKLY, max_iter=200), matrix, known)
+    return lambda rows: np.asarray(
+        model.predict_proba(vectorizer.transform(rows.contents)), np.float64
+    )
+
+
 def _converged_or_not(model: Any, matrix: np.ndarray, known: Labelled) -> Any:
     """Fit; a model that is stopped a little early is as good for a comparison of two."""
     with warnings.catch_warnings():
@@ -170,3 +201,4 @@ BOOSTING = Family("boosted trees", _boosting)
 LINEAR = Family("linear model", _linear)
 FOREST = Family("random forest", _forest)
 COMPONENTS = Family("logistic regression", _components)
+WORDS = Family("logistic regression of words", _words)

@@ -11,7 +11,8 @@ import numpy as np
 from tasks.evaluation.base import NotApplicable
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.rows import Rows
-from tasks.evaluation.utility.scores import Score, accuracy, class_auc, r2
+from tasks.evaluation.utility.scores import Score, accuracy, class_auc, macro_f1, r2
+from tasks.schema import Kind
 
 MAX_ROWS = 100_000
 """Rows that a model learns from at most."""
@@ -33,6 +34,14 @@ MAX_CATEGORIES = 100
 MIN_CATEGORY_ROWS = 5
 """Real rows that a category of a column with more than `MAX_CATEGORIES` must have."""
 
+_SCORES: dict[Kind, tuple[Score, str]] = {
+    "tabular": (class_auc, "AUC"),
+    "image": (accuracy, "accuracy"),
+    "text": (macro_f1, "F1"),
+    "multimodal": (accuracy, "accuracy"),
+}
+"""How the prediction of classes is judged, and how people call it."""
+
 _FARTHEST = 1e6
 """Standard deviations beyond which a target is as good as infinite."""
 
@@ -46,26 +55,37 @@ class Labelled:
         codes: (N, D) int32, -1 where missing.
         target: (N,) int32 a class from 0, the number of classes where no real row has it; or
             float64 in standard deviations of the real target.
+        contents: as of `Rows`.
     """
 
     numbers: np.ndarray
     codes: np.ndarray
     target: np.ndarray
+    contents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, index: np.ndarray) -> "Labelled":
         """The rows at these positions, or where a mask is true."""
-        return Labelled(self.numbers[index], self.codes[index], self.target[index])
+        contents = None if self.contents is None else self.contents[index]
+        return Labelled(self.numbers[index], self.codes[index], self.target[index], contents)
 
     def and_also(self, other: "Labelled") -> "Labelled":
         """These rows, then the others."""
+        both = None
+        if self.contents is not None and other.contents is not None:
+            both = np.concatenate([self.contents, other.contents])
         return Labelled(
             np.concatenate([self.numbers, other.numbers]),
             np.concatenate([self.codes, other.codes]),
             np.concatenate([self.target, other.target]),
+            both,
         )
+
+    def coded(self, codes: np.ndarray, target: np.ndarray) -> "Labelled":
+        """The same rows with other codes and targets."""
+        return Labelled(self.numbers, codes, target, self.contents)
 
 
 @dataclass(frozen=True)
@@ -83,7 +103,7 @@ class Problem:
     """
 
     target: str
-    kind: str
+    kind: Kind
     classes: np.ndarray | None
     real: Labelled
     synthetic: Labelled
@@ -105,14 +125,14 @@ class Problem:
         """How predictions are judged."""
         if self.n_classes is None:
             return r2
-        return accuracy if self.kind == "image" else class_auc
+        return _SCORES[self.kind][0]
 
     @property
     def score_name(self) -> str:
         """What people read."""
         if self.n_classes is None:
             return "R2"
-        return "accuracy" if self.kind == "image" else "AUC"
+        return _SCORES[self.kind][1]
 
 
 def problem_of(comparison: Comparison) -> Problem:
@@ -150,8 +170,7 @@ def _problem(comparison: Comparison) -> Problem:
     codes = _frequent([one.codes for one in sets], real.codes)
     targets = [_target(one.target, real.target, classes) for one in sets]
     synthetic, known, test = (
-        Labelled(one.numbers, own, target)
-        for one, own, target in zip(sets, codes, targets, strict=True)
+        one.coded(own, target) for one, own, target in zip(sets, codes, targets, strict=True)
     )
     return Problem(
         target=comparison.target,
@@ -176,7 +195,8 @@ def _labelled(comparison: Comparison, rows: Rows) -> tuple[Labelled, np.ndarray]
         place = [column.name for column in comparison.numeric].index(str(comparison.target))
         target, numbers = numbers[:, place], np.delete(numbers, place, axis=1)
         present = ~np.isnan(target)
-    return Labelled(numbers, codes, target).take(present), np.flatnonzero(present)
+    labelled = Labelled(numbers, codes, target, rows.contents)
+    return labelled.take(present), np.flatnonzero(present)
 
 
 def _check_real(comparison: Comparison, train: Labelled, test: Labelled) -> None:

@@ -54,6 +54,32 @@ def accuracy(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) ->
     return np.asarray(weights @ right / weights.sum(axis=1))
 
 
+def macro_f1(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The F1 score of the most probable class, averaged over the classes drawn.
+
+    Shape:
+        target: (N,) a class.
+        prediction: (N, classes) probabilities.
+        weights: (B, N).
+        returns: (B,).
+
+    Source: macro-averaged F1, Opitz and Burst 2019, arXiv:1911.03347, equation 1: the mean of the
+    classes' scores, so that a rare class counts as much as a frequent one.
+    """
+    chosen = prediction.argmax(axis=1)
+    scores = []
+    for one in np.unique(target):
+        is_class, is_chosen = target == one, chosen == one
+        right = weights @ (is_class & is_chosen)
+        either = weights @ is_class + weights @ is_chosen
+        score = np.full(len(weights), np.nan)
+        drawn = weights @ is_class > 0
+        np.divide(2 * right, either, out=score, where=drawn)
+        scores.append(score)
+    known = np.isfinite(scores)
+    return np.asarray(np.where(known, scores, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
 def class_auc(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The area under the ROC curve of each class against the rest, averaged over the classes drawn.
 

@@ -16,12 +16,14 @@ from tasks.evaluation.utility.models import (
     COMPONENTS,
     FOREST,
     LINEAR,
+    WORDS,
     Family,
     predictor,
 )
 from tasks.evaluation.utility.problem import Labelled, Problem, problem_of
 from tasks.evaluation.utility.scores import LOWEST, percentiles, point, redraws
 from tasks.params import Threshold
+from tasks.schema import Kind
 
 N_HALVES = 12
 
@@ -55,17 +57,17 @@ class Scored:
     label="Train on synthetic, test on real",
     family="utility",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How well a model that learned from synthetic rows predicts the target of the holdout;"
         " the reference learned from as many real rows. AUC for the classes of a table, R2 for"
-        " numbers, accuracy for the labels of images."
+        " numbers, accuracy for the labels of images, macro F1 for those of texts."
     ),
-    source="Esteban et al. 2017, arXiv:1706.02633; LightGBM, for images logistic regression",
+    source="Esteban et al. 2017, arXiv:1706.02633; LightGBM, for images and texts logistic regression",
     threshold=Threshold(at_least_reference_minus=0.05),
 )
 def utility(comparison: Comparison) -> Outcome:
-    """Boosted trees; for images a linear model of their principal components."""
+    """Boosted trees; for images a linear model of their components, for texts of their words."""
     return _transferred(comparison, _main_family(comparison))
 
 
@@ -106,7 +108,7 @@ def utility_trees(comparison: Comparison) -> Outcome:
     label="Train on real and synthetic, test on real",
     family="utility",
     goal="higher",
-    kinds=("tabular", "image"),
+    kinds=("tabular", "image", "text"),
     explanation=(
         "How well a model that learned from real and as many synthetic rows predicts the target of"
         " the holdout; the reference learned from the real rows alone. Higher than the reference:"
@@ -200,7 +202,8 @@ def _known(problem: Problem, lesson: Lesson) -> Labelled:
 
 
 def _main_family(comparison: Comparison) -> Family:
-    return COMPONENTS if comparison.kind == "image" else BOOSTING
+    families: dict[Kind, Family] = {"tabular": BOOSTING, "text": WORDS}
+    return families.get(comparison.kind, COMPONENTS)
 
 
 def _transferred(comparison: Comparison, family: Family) -> Outcome:

@@ -99,8 +99,8 @@ def test_an_unknown_name_is_refused_with_the_choices() -> None:
 
 
 def test_a_kind_without_metrics() -> None:
-    with pytest.raises(ParamsError, match="expected kind tabular or image, found 'text'"):
-        choose("text", None, ["fidelity"])
+    with pytest.raises(ParamsError, match="expected kind tabular, image or text, found 'multimodal'"):
+        choose("multimodal", None, ["fidelity"])
 
 
 def test_both_kinds_share_the_names_of_what_means_the_same() -> None:

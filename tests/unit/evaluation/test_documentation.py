@@ -14,7 +14,7 @@ END = "<!-- end of metrics -->\n"
 
 def documented() -> str:
     """A list of each family in Markdown."""
-    metrics = {**metrics_of("tabular"), **metrics_of("image")}.values()
+    metrics = {**metrics_of("tabular"), **metrics_of("image"), **metrics_of("text")}.values()
     parts = []
     for family in get_args(Family):
         rows = "".join(_line(m) for m in metrics if m.family == family)
@@ -25,7 +25,7 @@ def documented() -> str:
 
 def _line(metric: Metric) -> str:
     text = f"**{metric.label}.** {metric.explanation} <br>*{metric.source}*"
-    kinds = ", ".join({"tabular": "tables", "image": "images"}.get(k, k) for k in metric.kinds)
+    kinds = ", ".join({"tabular": "tables", "image": "images", "text": "texts"}.get(k, k) for k in metric.kinds)
     cells = [f"`{metric.name}`", text, kinds, metric.goal, _bounds(metric)]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
