@@ -106,7 +106,14 @@ class SplitParams(Record):
 
 class BalanceParams(Record):
     method: Literal[
-        "none", "undersample", "oversample", "smote", "adasyn", "class_weights", "generate"
+        "none",
+        "undersample",
+        "oversample",
+        "smote",
+        "adasyn",
+        "augment",
+        "class_weights",
+        "generate",
     ] = Field(default="none", description="how to even out the target's values before training")
     ratio: float = Field(
         default=1.0,
@@ -121,6 +128,10 @@ class BalanceParams(Record):
     )
     neighbors: int = Field(
         default=5, ge=1, le=100, description="rows of a class between which smote and adasyn draw"
+    )
+    augment: dict[str, Any] = Field(
+        default={},
+        description="how far augment changes rows: settings of tasks/augmentation/<kind>.py",
     )
 
 
@@ -178,6 +189,27 @@ class TrainParams(Record):
     privacy: PrivacyParams | None = Field(
         default=None, description="differential privacy; null: none"
     )
+    init_from: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="a trained model whose weights it starts from: digits@v3 (a release), the name of a"
+        " dataset, a folder of a model or a checkpoint; null: from random weights",
+    )
+    freeze: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        description="patterns of the names of modules whose weights stay those of init_from:"
+        " [encoder.*]",
+    )
+
+    @model_validator(mode="after")
+    def _freezes_what_is_trained(self) -> Self:
+        if self.freeze and self.init_from is None:
+            raise ValueError("freeze needs init_from: random weights that never move learn nothing")
+        if self.init_from is not None and self.privacy is not None:
+            raise ValueError(
+                "either init_from or privacy: what the other model has learned of these rows would"
+                " not be counted"
+            )
+        return self
 
 
 class SampleParams(Record):

@@ -5,8 +5,13 @@ import numpy as np
 from tasks.errors import DataError, ParamsError
 from tasks.params import BalanceParams
 
-ADDING = ("oversample", "smote", "adasyn")
+ADDING = ("oversample", "smote", "adasyn", "augment")
 """Methods that add rows to the real ones."""
+
+MAX_ROWS = 1_000_000
+MAX_CELLS = 50_000_000
+"""Rows and cells that methods which hold all rows take at most: smote and adasyn hold doubles, and
+search the nearest of each among all of its class."""
 
 
 def wanted_rows(sizes: np.ndarray, values: list[str | None], params: BalanceParams) -> np.ndarray:
@@ -96,3 +101,17 @@ def oversample(classes: np.ndarray, wanted: np.ndarray, rng: np.random.Generator
             repeats[members] = (wanted[label] - size) // size
             repeats[members[: (wanted[label] - size) % size]] += 1
     return repeats
+
+
+def check_size(n_rows: int, n_columns: int, method: str) -> None:
+    """See that so many rows may be held in memory.
+
+    Raises:
+        DataError: they may not.
+    """
+    if n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS:
+        raise DataError(
+            f"balance.method {method!r} holds all rows in memory: expected at most {MAX_ROWS:,} rows"
+            f" and {MAX_CELLS:,} cells, found {n_rows:,} rows of {n_columns} columns; take"
+            " class_weights, or undersample"
+        )

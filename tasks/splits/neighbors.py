@@ -21,16 +21,13 @@ from imblearn.over_sampling import (  # type: ignore[import-untyped]
     SMOTENC,
 )
 
+from tasks.augmentation.tabular import new_identifiers
 from tasks.constraints.check import broken, combinations, places_among
 from tasks.constraints.declared import FixedCombinations
 from tasks.errors import DataError
 from tasks.params import BalanceParams
 from tasks.schema import Column, TableSchema, arrow_schema
 from tasks.seeding import derive_seed
-
-MAX_ROWS = 1_000_000
-MAX_CELLS = 50_000_000
-"""The rows are in memory as doubles, and the nearest of each are searched among all of its class."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +133,6 @@ def make_rows(
         int(np.count_nonzero(~kept)),
         type(variant).__name__,
     )
-
-
-def check_size(n_rows: int, n_columns: int, method: str) -> None:
-    """See that so many rows may be held in memory.
-
-    Raises:
-        DataError: they may not.
-    """
-    if n_rows > MAX_ROWS or n_rows * n_columns > MAX_CELLS:
-        raise DataError(
-            f"balance.method {method!r} holds all rows in memory: expected at most {MAX_ROWS:,} rows"
-            f" and {MAX_CELLS:,} cells, found {n_rows:,} rows of {n_columns} columns; take"
-            " class_weights, or undersample"
-        )
 
 
 def _check(
@@ -273,17 +256,9 @@ def _assembled(values: dict[str, pa.Array], rows: pa.Table, table: TableSchema) 
     n_rows = len(next(iter(values.values())))
     for column in table.columns:
         if column.name not in values:
-            values[column.name] = _new_identifiers(rows[column.name], n_rows)
+            values[column.name] = new_identifiers(rows[column.name], np.arange(n_rows))
     schema = arrow_schema(table)
     return pa.table([values[name].cast(schema.field(name).type) for name in schema.names], schema)
-
-
-def _new_identifiers(known: pa.ChunkedArray, n_rows: int) -> pa.Array:
-    """Whole numbers go on after the largest; texts say that they were made."""
-    if pa.types.is_integer(known.type):
-        first = (pc.max(known).as_py() or 0) + 1
-        return pa.array(range(first, first + n_rows), known.type)
-    return pa.array([f"made-{i}" for i in range(n_rows)]).cast(known.type)
 
 
 def _keeps_constraints(made: pa.Table, rows: pa.Table, table: TableSchema) -> np.ndarray:

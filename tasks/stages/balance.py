@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.augmentation.rows import RowAugmenter
 from tasks.encoding.columns.base import COMMON_ROWS
-from tasks.errors import DataError
+from tasks.errors import DataError, ParamsError
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
 from tasks.seeding import rng_for
-from tasks.splits.balancing import ADDING, oversample, undersample, wanted_rows
+from tasks.splits.balancing import ADDING, check_size, oversample, undersample, wanted_rows
 from tasks.splits.classes import classes_of
 from tasks.splits.holdout import holdout_mask
 from tasks.splits.record import BalanceRecord, ClassRecord
@@ -48,7 +49,8 @@ def balance(split: Path, out: Path, params: DatasetParams) -> None:
             (see `tasks.splits.record`), and `report.json`.
 
     Raises:
-        ParamsError: `balance.rows` names no class.
+        ParamsError: `balance.rows` names no class, a setting of `balance.augment` is wrong, or the
+            method is not for this kind of data.
         DataError: there is no target with classes, or the method cannot give what is wanted.
     """
     train = split / "train"
@@ -76,6 +78,8 @@ class _Work:
         validated: (N,) bool, those that become validation rows.
         repeats: (N,) how often each is added again.
         made: rows that were made.
+        augmenter: makes rows while they are written; None: none are made so.
+        sources: (M,) how often it makes a row of each of the M that were kept.
         sizes: (K,) rows of each class before; validation rows are not among them.
         wanted: (K,) rows that each class should have.
         added: (K,) rows of each class that were added.
@@ -86,6 +90,7 @@ class _Work:
     params: DatasetParams
     repeats: np.ndarray | None = None
     made: pa.Table | None = None
+    augmenter: RowAugmenter | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -124,6 +129,8 @@ class _Work:
             self.added = self.wanted - self.sizes
         elif settings.method in ("smote", "adasyn"):
             self._make(target, real)
+        elif settings.method == "augment":
+            self._augment(real, oversample(real, self.wanted, rng))
         elif settings.method == "generate":
             self._publishable()
 
@@ -134,6 +141,9 @@ class _Work:
             yield from self._taken(self.repeats)
         if self.made is not None:
             yield from self.made.to_batches()
+        if self.augmenter is not None:
+            yield from self.augmenter.rows(self.sources)
+            self._count_augmented(self.augmenter)
         if self.validated.any():
             yield from self._taken(self.validated.astype(np.int64))
         if self.stored_validation is not None:
@@ -193,7 +203,7 @@ class _Work:
 
     def _make(self, target: str, real: np.ndarray) -> None:
         # scikit-learn takes a second to import.
-        from tasks.splits.neighbors import check_size, make_rows
+        from tasks.splits.neighbors import make_rows
 
         n_columns = len(self.schema.main.columns)
         check_size(len(real), n_columns, self.params.balance.method)
@@ -210,6 +220,25 @@ class _Work:
         self.made = made.rows
         self.added = np.bincount(made.classes, minlength=len(self.values))
         self.notes = {"variant": made.variant, "broke_a_constraint": made.n_left_out}
+
+    def _augment(self, real: np.ndarray, sources: np.ndarray) -> None:
+        check_size(len(real), len(self.schema.main.columns), "augment")
+        kind = read_table(self.train, self.table).schema
+        rows = pa.Table.from_batches(self._taken(self.kept.astype(np.int64)), kind)
+        self.sources = sources
+        self.augmenter = RowAugmenter(
+            *(rows, self.schema, real, self.params.balance.augment),
+            seed=self.params.seed,
+            where="balance.augment",
+        )
+
+    def _count_augmented(self, augmenter: RowAugmenter) -> None:
+        """What is known when all rows are made."""
+        self.added[: len(augmenter.made)] = augmenter.made
+        self.notes = {
+            "copied_for_a_constraint": augmenter.n_copies,
+            "broke_a_constraint": augmenter.n_left_out,
+        }
 
     def _publishable(self) -> None:
         """Classes that no synthetic row may name are not asked for."""
@@ -231,6 +260,11 @@ class _Work:
 
 
 def _target(schema: DatasetSchema, method: str) -> str:
+    if schema.kind != "tabular" and method in ("smote", "adasyn"):
+        raise ParamsError(
+            f"balance.method {method!r} makes rows between rows of numbers, of which {schema.kind} data"
+            " has none; take augment, oversample, class_weights or generate"
+        )
     if schema.target is None:
         raise DataError(f"balance.method {method!r} needs a `target`, found none")
     meaning = schema.main.column(schema.target).meaning
