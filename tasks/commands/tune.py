@@ -24,6 +24,8 @@ from tasks.tracking import Run, Training, open_tracker
 from tasks.training.checkpoint import Checkpoint, code_digests, fingerprint
 from tasks.training.device import choose_device
 from tasks.training.model import generator_class, generator_params
+from tasks.training.parents import find_parent
+from tasks.training.transfer import Parent
 from tasks.tuning.loop import KEY_FILE, WORK_FOLDER, Tuning
 from tasks.tuning.objective import Objective, Work, choose_objective, loss_tells
 from tasks.tuning.patch import params_patch
@@ -115,10 +117,14 @@ class _Plan:
     about: Training
     fingerprint: str
     by_loss: bool
+    parent: Parent | None
 
     def work(self, folder: Path) -> Work:
         """What a trial does, with its files in `folder`."""
-        return Work(self.params, self.generator_class, self.objective, self.balanced, folder)
+        return Work(
+            *(self.params, self.generator_class, self.objective, self.balanced, folder),
+            parent=self.parent,
+        )
 
 
 def _plan(  # noqa: PLR0917 - the arguments of the command
@@ -139,8 +145,10 @@ def _plan(  # noqa: PLR0917 - the arguments of the command
     size = _check_data(balanced, dataset)
     by_loss = _check_objective(objective, params, cls, *size)
     space = parse_space(said, cls, params) if said else default_space(cls, params, *size)
+    parent = find_parent(params, root)
     facts = {
         **_facts(balanced, params),
+        "parent": parent.sha256 if parent else None,
         "generator_params": settings.model_dump(mode="json"),
         "metric": objective.name,
         "sampler": sampler,
@@ -158,6 +166,7 @@ def _plan(  # noqa: PLR0917 - the arguments of the command
         about=_about(dataset, facts, size, root),
         fingerprint=fingerprint({**facts, "code": code_digests(cls)}),
         by_loss=by_loss,
+        parent=parent,
     )
 
 

@@ -70,6 +70,17 @@ class Encoder(ABC):
             DataError: the rows cannot be encoded (too few, an image of another size ...).
         """
 
+    def refit(self, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        """An encoder of other rows for a model that starts from the weights of this encoder's.
+
+        It keeps what gives tensors their meaning where that is not of the rows themselves, such as
+        the tokens of a text.
+
+        Raises:
+            DataError: the rows cannot be encoded.
+        """
+        return type(self).fit(schema, batches, rng)
+
     @abstractmethod
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         """Tensors of the narrowest dtypes that hold the values; first dimension: `batch.num_rows`."""

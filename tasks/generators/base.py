@@ -87,6 +87,18 @@ class DataGenerator(nn.Module, ABC):
         """What to minimise, in the order in which the loop takes a step for each."""
         return [Objective("loss")]
 
+    def label_axes(self) -> dict[str, int]:
+        """Names of weights with a slice for each label -> the dimension along which the slices are.
+
+        Slices behind those of the labels stand for none of them. A training that starts from another
+        model (`tasks.training.transfer`) takes over the slices of labels that both know.
+        """
+        return {
+            f"{name}.weight": 0
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Embedding) and "label" in name
+        }
+
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
         """The loss of each row, finite also for a single row, in training and in evaluation.

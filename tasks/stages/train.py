@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tasks.errors import ParamsError, TrainingError, WorkspaceError
 from tasks.generators.base import DataGenerator
+from tasks.generators.precision import multiplies_in_bfloat16
 from tasks.noise import derive_key
 from tasks.params import DatasetParams
 from tasks.schema import DatasetSchema
@@ -24,11 +25,12 @@ from tasks.storage import StoredRows, count_rows, digest, new_folder
 from tasks.tracking import Tracker, Training
 from tasks.training import distributed
 from tasks.training.checkpoint import Checkpoint, code_digests, fingerprint
-from tasks.training.device import choose_device, multiplies_in_bfloat16
+from tasks.training.device import choose_device
 from tasks.training.loop import fit
 from tasks.training.model import generator_class, generator_params, save_model
 from tasks.training.private import check_private_dataset
 from tasks.training.roles import Roles
+from tasks.training.transfer import Parent
 from tasks.workspace import git
 
 _LIBRARIES = ("numpy", "opacus", "pyarrow", "scipy")
@@ -47,19 +49,21 @@ def train(
     checkpoints: Path,
     tracker: Tracker,
     noise_key: bytes | None = None,
+    parent: Parent | None = None,
 ) -> None:
     """Train the dataset's generator; continue where an interrupted training of the same work was.
 
     Reads:
         balanced: the training data.
+        parent: the model that `train.init_from` names.
     Writes:
         model: see `tasks.training.model`.
         checkpoints: a folder per piece of work, removed when its model is in place. Processes of a
             launcher such as torchrun, on one machine or several, must all see it.
 
     Raises:
-        ParamsError: there is no such generator, it has no such settings, or it cannot be trained
-            with the privacy that is asked for.
+        ParamsError: there is no such generator, it has no such settings, it cannot be trained with
+            the privacy that is asked for, or not from the weights of the parent.
         TrainingError: the data has several tables, or see `fit`.
         TrackingUnavailable: MLflow does not answer.
     """
@@ -74,7 +78,12 @@ def train(
     settings = generator_params(cls, params.generator_params, where)
     check_private_dataset(cls, params, f"datasets.{dataset}")
     _check_balance(cls, params, dataset)
-    facts = _facts(balanced, settings, params)
+    if parent and parent.encoder.schema.encrypted and not schema.encrypted:
+        raise ParamsError(
+            f"datasets.{dataset}.train.init_from: the rows of {parent.place} are stored encrypted, but"
+            f" what is learned of {dataset} is not: encrypt it too, or start from another model"
+        )
+    facts = _facts(balanced, settings, params, parent)
     work = fingerprint({**facts, "code": code_digests(cls)})
     table = schema.main.name
     rows = StoredRows(balanced, table)
@@ -95,6 +104,7 @@ def train(
         seed=params.seed,
         key=derive_key(noise_key, work) if noise_key else None,
         roles=None if params.train.privacy or not record else _roles(record, rows),
+        parent=parent,
     )
     if (place := distributed.launched()) and not place.is_first:
         # Of several processes that a launcher started, the first one alone logs and writes.
@@ -127,7 +137,9 @@ def _check_balance(cls: type[DataGenerator], params: DatasetParams, dataset: str
         )
 
 
-def _facts(balanced: Path, settings: BaseModel, params: DatasetParams) -> dict[str, Any]:
+def _facts(
+    balanced: Path, settings: BaseModel, params: DatasetParams, parent: Parent | None
+) -> dict[str, Any]:
     """All that the result of a training depends on, but for the code."""
     facts: dict[str, Any] = {
         "data": digest(balanced),
@@ -138,6 +150,8 @@ def _facts(balanced: Path, settings: BaseModel, params: DatasetParams) -> dict[s
         "device": _device_name(choose_device(params.train.device)),
         "torch": torch.__version__,
     }
+    if parent:
+        facts["parent"] = parent.sha256
     if params.train.privacy:
         # Where a result may differ, noise must: two results with one noise tell their difference.
         facts["libraries"] = {n: importlib.metadata.version(n) for n in _LIBRARIES}

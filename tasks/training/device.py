@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from tasks.errors import TrainingError
+from tasks.generators.precision import multiplies_in_bfloat16
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"], number: int = 0) -> torch.device:
@@ -62,11 +63,6 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
             torch.set_deterministic_debug_mode(mode)
             filling.fill_uninitialized_memory = fill
-
-
-def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether it is a processor with matrix units for bfloat16."""
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 @contextlib.contextmanager

@@ -26,13 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.encoding.base import Batches
-from tasks.errors import TrainingError
-from tasks.generators.base import EPOCH_ROWS, DataGenerator, Recipe
+from tasks.encoding.base import Batches, Encoder
+from tasks.errors import ParamsError, TrainingError
+from tasks.generators.base import DataGenerator, Recipe
 from tasks.noise import new_key
 from tasks.params import Record, TrainParams
 from tasks.schema import DatasetSchema
@@ -43,21 +42,20 @@ from tasks.training.data import Rows, budget_bytes
 from tasks.training.device import choose_device, fast_products, reproducible, seed_torch
 from tasks.training.distributed import Group
 from tasks.training.model import Fitted
+from tasks.training.order import Order
 from tasks.training.private import Privacy, check_privacy
 from tasks.training.progress import Progress
-from tasks.training.roles import Roles, draw_by_weight
+from tasks.training.roles import Roles
 from tasks.training.schedule import learning_rate
 from tasks.training.state import TrainingState
 from tasks.training.step import Stepper
+from tasks.training.transfer import Inherited, Origin, Parent, inherit
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Takes a step and the metrics measured there."""
 
 LOG_STEPS = 50
 """Steps between two reports inside an epoch, and between two moments for a checkpoint."""
-
-VALIDATION_ROWS = 100_000
-"""Rows set aside at most: more would tell nothing more about when to stop."""
 
 EVALUATION_ROWS = 1024
 """Rows of a batch of validation rows at least: no gradients, so more of them fit."""
@@ -81,6 +79,7 @@ def fit(
     report: Report = _silent,
     key: bytes | None = None,
     roles: Roles | None = None,
+    parent: Parent | None = None,
 ) -> Fitted:
     """Train a generator on the rows of a dataset's main table.
 
@@ -101,16 +100,25 @@ def fit(
             with which nothing can be repeated or continued.
         roles: what the rows are for; None: all are real, and some of them, drawn at random, are
             kept for validation. With privacy all rows are alike.
+        parent: the model that `settings.init_from` names, see `tasks.training.parents`.
 
     Raises:
-        ParamsError: the generator cannot be trained with the privacy that is asked for.
+        ParamsError: the generator cannot be trained with the privacy that is asked for, or cannot
+            start from the weights of the parent.
         DataError: the rows cannot be encoded.
         TrainingError: too few rows, a loss that is not finite, no such device, no memory, or a
             process that ended early.
     """
     check_privacy(generator_class, settings)
+    if (settings.init_from is None) != (parent is None):
+        raise ParamsError(
+            f"train.init_from is {settings.init_from!r}, but the caller gave"
+            f" {parent.place if parent else 'no model'} to start from"
+        )
     key = key or new_key()
-    work = _Work(generator_class, generator_params, schema, batches, settings, seed, key, roles)
+    work = _Work(
+        generator_class, generator_params, schema, batches, settings, seed, key, roles, parent
+    )
     if launched := distributed.launched():
         distributed.check_size(settings.processes, launched.size)
         return _join(work, launched, None, checkpoint, report)
@@ -133,6 +141,16 @@ class _Work:
     seed: int
     key: bytes
     roles: Roles | None
+    parent: Parent | None
+
+    def fit_encoder(self) -> Encoder:
+        """The encoder of the real rows, which speaks the language of the parent's."""
+        rows = self.roles.real if self.roles else self.batches
+        rng = rng_for(self.seed, "encode")
+        if self.parent:
+            self.parent.check(self.generator_class)
+            return self.parent.encoder.refit(self.schema, rows, rng)
+        return self.generator_class.encoder_class.fit(self.schema, rows, rng)
 
 
 def _help(group: Group, store: Path, work: _Work, folder: Path | None) -> None:
@@ -148,15 +166,7 @@ def _join(
     device = choose_device(settings.device, group.local_rank)
     with reproducible(device, settings.threads), distributed.member(group, device, store):
         private = Privacy(settings.privacy, work.batches, work.key) if settings.privacy else None
-        encoder = (
-            private.fit_encoder(work.schema, encoder_class)
-            if private
-            else encoder_class.fit(
-                work.schema,
-                work.roles.real if work.roles else work.batches,
-                rng_for(work.seed, "encode"),
-            )
-        )
+        encoder = private.fit_encoder(work.schema, encoder_class) if private else work.fit_encoder()
         try:
             budget = budget_bytes(device, settings.memory_gib)
             scratch = checkpoint.folder if checkpoint else None
@@ -164,7 +174,16 @@ def _join(
             # Made on the CPU, so that the first weights are the same on every device.
             seed_torch(derive_seed(work.seed, "weights"), device)
             generator = work.generator_class(encoder, work.generator_params).to(device)
-            training = _Training(generator, rows, work, group, report, private=private)
+            inherited = (
+                inherit(generator, encoder, work.parent, settings.freeze) if work.parent else None
+            )
+            training = _Training(
+                *(generator, encoder, rows, work),
+                group=group,
+                report=report,
+                private=private,
+                inherited=inherited,
+            )
             with contextlib.nullcontext() if private else fast_products(device):
                 training.run(checkpoint)
         except torch.OutOfMemoryError as error:
@@ -173,7 +192,10 @@ def _join(
                 " train.memory_gib to what it has, lower train.batch_size, make the generator"
                 " smaller, or set train.device to cpu"
             ) from error
-        return Fitted(training.state.best_generator(), encoder, training.summary())
+        summary = training.summary()
+        if work.parent and inherited:
+            summary["parent"] = inherited.summary(work.parent)
+        return Fitted(training.state.best_generator(), encoder, summary)
 
 
 class _Training:
@@ -182,14 +204,17 @@ class _Training:
     def __init__(
         self,
         generator: DataGenerator,
+        encoder: Encoder,
         rows: Rows,
         work: _Work,
+        *,
         group: Group,
         report: Report,
-        *,
         private: Privacy | None,
+        inherited: Inherited | None,
     ) -> None:
         settings = work.settings
+        self.origin = Origin(work.generator_class, encoder)
         self.rows = rows
         self.seed = work.seed
         self.encrypt = work.schema.encrypted
@@ -198,21 +223,14 @@ class _Training:
         self.report = report if group.is_first else _silent
         # Validation looks at rows, which would cost privacy.
         fraction = 0.0 if private else settings.validation_fraction
-        train, validation = self._parts(len(rows), fraction, work.roles)
-        self.weights: np.ndarray | None = None
-        self.validation_weights = torch.ones(len(validation), dtype=torch.float64)
-        if work.roles and work.roles.weights is not None:
-            self.weights = work.roles.weights[train]
-            self.validation_weights = torch.from_numpy(work.roles.weights[validation]).double()
-        self.train, self.validation = self._at_home(train), self._at_home(validation)
-        self.recipe = _recipe(type(generator), len(self.train), work.schema, settings)
+        self.order = Order(len(rows), fraction, work.roles, work.seed, rows.home)
+        self.recipe = _recipe(type(generator), len(self.order.train), work.schema, settings)
         if private:
             self.recipe = private.recipe(self.recipe, settings)
-        self.epochs_a_pass = math.ceil(len(self.train) / EPOCH_ROWS)
-        epoch_rows = math.ceil(len(self.train) / self.epochs_a_pass)
-        self.epoch_steps = math.ceil(epoch_rows / self.recipe.batch_size)
+        self.epoch_steps = math.ceil(self.order.epoch_rows / self.recipe.batch_size)
         self.n_steps = self.epoch_steps * self.recipe.epochs
-        self.state = TrainingState(generator, self.recipe)
+        still = inherited.still if inherited else ()
+        self.state = TrainingState(generator, self.recipe, still)
         self.stepper = (
             private.stepper(self.state, rows, self.seed, group, steps=self.n_steps)
             if private
@@ -242,7 +260,7 @@ class _Training:
         with Progress(self.n_steps, state.step, shown=self.group.is_first) as progress:
             while not self._is_over():
                 # Equal to within one row: no small last batch with a noisy gradient.
-                batches = self._order(state.epoch).tensor_split(self.epoch_steps)
+                batches = self.order.epoch(state.epoch).tensor_split(self.epoch_steps)
                 losses: list[Tensor] = []
                 for _ in batches[state.step - state.epoch * self.epoch_steps :]:
                     losses.append(self._step(batches))
@@ -265,8 +283,8 @@ class _Training:
         state = self.state
         epochs = [(step, m) for step, m in state.history if "validation_loss" in m]
         return {
-            "rows": len(self.train) + len(self.validation),
-            "validation_rows": len(self.validation),
+            "rows": len(self.order.train) + len(self.order.validation),
+            "validation_rows": len(self.order.validation),
             "parameters": self.stepper.n_parameters,
             "recipe": self.recipe.model_dump(mode="json"),
             "parts": self.stepper.n_parts,
@@ -283,7 +301,7 @@ class _Training:
             "training %s (%s parameters) on %d rows, %d more for validation, on %s;"
             " %d steps an epoch, %d epochs at most",
             *(type(self.state.generator).__name__, f"{self.stepper.n_parameters:,}"),
-            *(len(self.train), len(self.validation), self.rows.device.type),
+            *(len(self.order.train), len(self.order.validation), self.rows.device.type),
             *(self.epoch_steps, self.recipe.epochs),
         )
         if self.rows.is_mapped:
@@ -299,8 +317,8 @@ class _Training:
     def _save(self, checkpoint: Checkpoint) -> None:
         if checkpoint.is_due() or self._is_over():
             checkpoint.save(
-                self.state.tensors(),
-                {**self.state.content(), **self.stepper.content()},
+                {**self.state.tensors(), **self.origin.tensors()},
+                {**self.state.content(), **self.stepper.content(), **self.origin.content()},
                 encrypt=self.encrypt,
             )
 
@@ -315,7 +333,7 @@ class _Training:
         seed_torch(derive_seed(self.seed, "train", state.step), self.rows.device)
         rate = learning_rate(self.recipe, state.step, self.n_steps)
         if not state.generator.training:
-            state.generator.train()
+            state.train()
         turn, means = 0, []
         for objective in state.objectives.values():
             state.select(objective.name)
@@ -345,7 +363,7 @@ class _Training:
         metrics["learning_rate"] = learning_rate(self.recipe, state.step - 1, self.n_steps)
         if ends_epoch:
             state.epoch += 1
-            if len(self.validation):
+            if len(self.order.validation):
                 metrics |= self._named("validation_loss", "validation_{}_loss", self._validate())
             metrics["epoch"] = state.epoch
             metrics |= self.stepper.metrics(self.recipe.epochs)
@@ -366,8 +384,8 @@ class _Training:
     def _validate(self) -> list[float]:
         """Mean loss of the averaged weights by objective; always with the same noise."""
         n_rows = max(EVALUATION_ROWS, self.recipe.batch_size // self.stepper.n_parts)
-        pieces = torch.split(self.validation, n_rows)
-        weights = torch.split(self.validation_weights.to(self.rows.device), n_rows)
+        pieces = torch.split(self.order.validation, n_rows)
+        weights = torch.split(self.order.validation_weights.to(self.rows.device), n_rows)
         sums = torch.zeros(len(self.state.objectives), len(pieces), dtype=torch.float64)
         for o, objective in enumerate(self.state.objectives):
             for i in range(self.group.rank, len(pieces), self.group.size):
@@ -378,7 +396,7 @@ class _Training:
         own = sums.to(self.rows.device)
         # Zeros for the pieces of others: the sum is the same however many there are.
         total = torch.stack(list(self.group.gather(own))).sum(dim=(0, 2))
-        total /= float(self.validation_weights.sum())
+        total /= float(self.order.validation_weights.sum())
         for loss in total.tolist():
             self._check(loss, f"the validation loss after epoch {self.state.epoch}")
         return [float(loss) for loss in total]
@@ -396,37 +414,6 @@ class _Training:
             return True
         patience = self.recipe.patience
         return patience is not None and state.epoch - state.best_epoch >= patience
-
-    def _order(self, epoch: int) -> Tensor:
-        """The rows of an epoch: a part of a pass over all rows in random order."""
-        in_pass, part = divmod(epoch, self.epochs_a_pass)
-        rng, n_rows = rng_for(self.seed, "order", in_pass), len(self.train)
-        if self.weights is None:
-            order = rng.permutation(n_rows)
-        else:
-            order = rng.permutation(draw_by_weight(self.weights, n_rows, rng))
-        cuts = [len(self.train) * p // self.epochs_a_pass for p in (part, part + 1)]
-        return self.train[self._at_home(order[cuts[0] : cuts[1]])]
-
-    def _parts(
-        self, n_rows: int, fraction: float, roles: Roles | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The rows to train on and those to stop by."""
-        if roles and roles.n_validation:
-            n_train = n_rows - roles.n_validation
-            train = np.arange(n_train)
-            validation = np.arange(n_train, n_rows)[:VALIDATION_ROWS]
-        else:
-            n_validation = max(1, round(n_rows * fraction)) if fraction else 0
-            n_validation = min(n_validation, VALIDATION_ROWS)
-            order = rng_for(self.seed, "validation").permutation(n_rows)
-            validation, train = order[:n_validation], order[n_validation:]
-        if len(train) < 1:
-            raise TrainingError(f"expected at least 2 rows to train on, found {n_rows}")
-        return train, validation
-
-    def _at_home(self, array: Any) -> Tensor:
-        return torch.from_numpy(array).to(self.rows.home)
 
 
 def _recipe(

@@ -1,11 +1,11 @@
 """What a training changes, and so what a checkpoint must hold."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from tasks.generators.base import DataGenerator, Objective, Recipe
@@ -34,8 +34,18 @@ class TrainingState:
         history: all metrics so far, by step.
     """
 
-    def __init__(self, generator: DataGenerator, recipe: Recipe) -> None:
+    def __init__(
+        self, generator: DataGenerator, recipe: Recipe, still: Iterable[nn.Module] = ()
+    ) -> None:
+        """Begin.
+
+        Args:
+            generator: with its first weights.
+            recipe: how to train.
+            still: its modules that do not learn.
+        """
         self.generator = contiguous(generator)
+        self._still = tuple(still)
         self.average = copy.deepcopy(generator).requires_grad_(False).eval()
         self.objectives = {objective.name: objective for objective in generator.objectives()}
         self.moved = {o.name: _moved(generator, o) for o in self.objectives.values()}
@@ -59,6 +69,16 @@ class TrainingState:
         self.epoch = 0
         self.step = 0
         self.history: list[tuple[int, dict[str, float]]] = []
+        self.train()
+
+    def train(self) -> None:
+        """Put the generator into training mode, but for what does not learn.
+
+        Running statistics of a frozen module would move, and dropout make its features noisy.
+        """
+        self.generator.train()
+        for module in self._still:
+            module.eval()
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

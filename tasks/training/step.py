@@ -170,7 +170,8 @@ class Stepper:
 
     def _bytes_per_row(self) -> float:
         """What the most demanding objective needs."""
-        generator = self.state.generator.train()
+        generator = self.state.generator
+        self.state.train()
         index = torch.arange(min(PROBE_ROWS, len(self.rows)), device=self.rows.home)
         held = [*generator.parameters(), *generator.buffers(), *self.rows.tensors.values()]
         before = [buffer.clone() for buffer in self.state.statistics]

@@ -32,6 +32,7 @@ from tasks.storage import new_folder, read_batches
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.loop import Report, fit
 from tasks.training.model import generator_params, save_model
+from tasks.training.transfer import Parent
 from tasks.tuning.space import apply
 
 VALIDATION_LOSS = "validation_loss"
@@ -106,6 +107,7 @@ class Work:
         objective: what is measured.
         balanced: the training data of the dataset.
         folder: for files that are not kept; whole parts of it are made once and used by all trials.
+        parent: the model that every trial starts from; None: from random weights.
     """
 
     params: DatasetParams
@@ -113,6 +115,7 @@ class Work:
     objective: Objective
     balanced: Path
     folder: Path
+    parent: Parent | None = None
 
     def run(self, settings: Mapping[str, Any], checkpoint: Checkpoint, report: Report) -> Measured:
         """Train with these settings and measure.
@@ -144,6 +147,7 @@ class Work:
                 seed=params.seed,
                 checkpoint=checkpoint,
                 report=report,
+                parent=self.parent,
             )
             if self.objective.metric is None:
                 return Measured(float(fitted.summary["best_validation_loss"]), None)

@@ -9,7 +9,7 @@ import torch
 from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator
 from tasks.params import TrainParams
-from tasks.training import distributed, loop
+from tasks.training import distributed, order
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.data import Rows
 from tasks.training.loop import Report, fit
@@ -192,14 +192,14 @@ def test_a_step_that_cannot_fit() -> None:
 
 
 def test_a_long_pass_is_several_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EPOCH_ROWS", 200)
+    monkeypatch.setattr(order, "EPOCH_ROWS", 200)
     summary = _fit(epochs=7).summary
     # 450 rows are three epochs of 150, each of 5 batches of 30.
     assert [record["step"] for record in summary["history"]] == [5, 10, 15, 20, 25, 30, 35]
 
 
 def test_epochs_of_one_pass_share_out_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EPOCH_ROWS", 200)
+    monkeypatch.setattr(order, "EPOCH_ROWS", 200)
     seen: list[torch.Tensor] = []
     take = Rows.take
     monkeypatch.setattr(Rows, "take", lambda self, index: seen.append(index) or take(self, index))
@@ -209,7 +209,7 @@ def test_epochs_of_one_pass_share_out_the_rows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_few_rows_are_enough_for_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "VALIDATION_ROWS", 20)
+    monkeypatch.setattr(order, "VALIDATION_ROWS", 20)
     summary = _fit(epochs=1).summary
     assert (summary["rows"], summary["validation_rows"]) == (500, 20)
 
