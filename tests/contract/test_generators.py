@@ -20,7 +20,7 @@ from torch.nn import Parameter
 from tasks import registry
 from tasks.encoding.base import Encoder
 from tasks.generators.base import DataGenerator, Objective, Recipe
-from tasks.params import TrainParams
+from tasks.params import Record, TrainParams
 from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, Kind, TableSchema, arrow_schema
 from tasks.training.device import reproducible
 from tasks.training.loop import fit
@@ -29,6 +29,8 @@ from tests.datasets import table_of
 
 N_ROWS = 64
 CPU = torch.device("cpu")
+SMALL = {("image", "ddpm"): {"width": 32, "blocks": 1, "steps": 4}}
+"""Settings of generators whose own are too slow for a suite."""
 
 
 def _table() -> tuple[DatasetSchema, pa.RecordBatch]:
@@ -117,7 +119,10 @@ class Case:
 
     def generator(self) -> DataGenerator:
         torch.manual_seed(0)
-        return self.cls(self.encoder, self.cls.Params())
+        return self.cls(self.encoder, self.params())
+
+    def params(self) -> Record:
+        return self.cls.Params.model_validate(SMALL.get((self.kind, self.name), {}))
 
 
 @lru_cache
@@ -245,7 +250,7 @@ def test_samples_decode_to_rows_of_the_schema(case: Case, n: int) -> None:
 
 
 def test_a_trained_model_is_the_same_after_saving_and_loading(case: Case, tmp_path: Path) -> None:
-    params = case.cls.Params()
+    params = case.params()
     fitted = fit(
         case.cls,
         params,

@@ -1,0 +1,187 @@
+"""Diffusion of images, given their label: a network learns to take noise away, step by step.
+
+    training:  image + noise of a random strength ─► U-Net ─► velocity (noise less image)
+    sampling:  noise ─► U-Net ─► a little less noise ─► U-Net ─► ... ─► image
+
+Source:
+    Ho et al. 2020, Denoising diffusion probabilistic models, arXiv:2006.11239. Continuous times and
+    evenly spread times of a batch: Kingma et al. 2021, Variational diffusion models, appendix I.1,
+    arXiv:2107.00630. Cosine schedule: Nichol and Dhariwal 2021, arXiv:2102.09672, for larger images
+    with more noise: Hoogeboom et al. 2023, equation 3, arXiv:2301.11093. Velocity: Salimans and Ho
+    2022, arXiv:2202.00512. Sampling: Song et al. 2021, DDIM, arXiv:2010.02502, whose second order
+    is DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095. Guidance: Ho and Salimans 2022,
+    arXiv:2207.12598.
+Differs:
+    Not an ancestral sampler with the 1,000 steps of the first paper: DDIM's is as good with 20.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.encoding.base import Encoder
+from tasks.encoding.image import ImageEncoder
+from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.image._unet import Shape, UNet
+from tasks.generators.labels import draw_labels
+from tasks.generators.precision import mixed_precision
+from tasks.params import Record
+from tasks.schema import DatasetSchema
+
+TIMES = (0.003, 0.997)
+"""First and last time: all noise but a trace, and almost none; at 0 and 1 the signal or the noise would vanish."""
+
+SAMPLED_ROWS = 128
+"""Images drawn at a time: what fits the caches of a processor."""
+
+REFERENCE_SIDE = 32
+"""Pixels of a side up to which the schedule is the cosine; larger images need more noise."""
+
+
+class DdpmParams(Record):
+    """Settings of `ddpm`."""
+
+    width: int = Field(
+        default=64,
+        ge=32,
+        le=1_024,
+        multiple_of=32,
+        description="channels of the first grid; deeper ones have up to 4 times as many",
+    )
+    blocks: int = Field(default=2, ge=1, le=8, description="blocks of each grid, down and up")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of activations left out")
+    unlabelled: float = Field(
+        default=0.1, ge=0, lt=1, description="share of training images whose label is hidden"
+    )
+    steps: int = Field(default=20, ge=1, le=1_000, description="steps from noise to image")
+    guidance: float = Field(
+        default=0.0,
+        ge=0,
+        le=20,
+        description="how much labels are overdone: clearer images, less variety; doubles the time",
+    )
+
+
+class Ddpm(DataGenerator):
+    """Images of one size, given their label."""
+
+    Params: ClassVar[type[Record]] = DdpmParams
+    encoder_class: ClassVar[type[Encoder]] = ImageEncoder
+    scale: Tensor
+
+    def __init__(self, encoder: Encoder, params: Record) -> None:
+        super().__init__(encoder, params)
+        self.encoder = cast(ImageEncoder, encoder)
+        self.settings = cast(DdpmParams, params)
+        self.shape = Shape.of(self.encoder.height, self.encoder.width)
+        self.network = UNet(
+            self.encoder.channels,
+            self.shape,
+            width=self.settings.width,
+            blocks=self.settings.blocks,
+            n_labels=len(self.encoder.labels),
+            dropout=self.settings.dropout,
+        )
+        levels = torch.from_numpy(self.encoder.levels).float()
+        span = (levels[-1] - levels[0]).clamp(min=1)
+        self.register_buffer("scale", 2 * (levels - levels[0]) / span - 1, persistent=False)
+        longer = max(self.encoder.height, self.encoder.width)
+        self.shift = 2 * math.log(max(1.0, longer / REFERENCE_SIDE))
+
+    def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
+        """Mean squared error of the velocity of each image, at a time of its own."""
+        del objective
+        images = self._padded(self.scale[batch["pixels"].long()])
+        labels = batch["labels"].long()
+        n = len(images)
+        device = images.device
+        # One time in each of n equal parts: losses of a batch vary less.
+        places = torch.arange(n, device=device) + torch.rand(1, device=device)
+        times = TIMES[0] + (TIMES[1] - TIMES[0]) * (places / n % 1)
+        noise = torch.randn_like(images)
+        if self.training:
+            hidden = torch.rand(n, device=device) < self.settings.unlabelled
+            labels = labels.masked_fill(hidden, len(self.encoder.labels))
+        signal, sigma = (part[:, None, None, None] for part in self._strengths(times))
+        with mixed_precision(device):
+            velocity = self.network(signal * images + sigma * noise, times, labels)
+        errors = (velocity - (signal * noise - sigma * images)).square()
+        loss: Tensor = errors[..., : self.encoder.height, : self.encoder.width].mean(dim=(1, 2, 3))
+        return loss
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, rng: torch.Generator, conditions: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Draw labels by their frequency in training, or those that are held, then images."""
+        labels = draw_labels(self.encoder.labels, n, rng, conditions)
+        shape = (self.encoder.channels, self.shape.height, self.shape.width)
+        noise = torch.randn((n, *shape), generator=rng, device=rng.device)
+        pieces = zip(*(torch.split(rows, SAMPLED_ROWS) for rows in (noise, labels)), strict=True)
+        images = torch.cat([self._denoised(*piece) for piece in pieces])
+        images = images[..., : self.encoder.height, : self.encoder.width]
+        middles = (self.scale[1:] + self.scale[:-1]) / 2
+        return {
+            "pixels": torch.bucketize(images.contiguous(), middles).to(torch.uint8),
+            "labels": labels.to(self.encoder.labels.dtype),
+        }
+
+    @classmethod
+    def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
+        """Many passes over few images."""
+        del schema
+        return Recipe(
+            epochs=max(3, min(400, 400_000 // n_rows)),
+            batch_size=128,
+            learning_rate=2e-3,
+            weight_decay=0.01,
+            patience=None,
+            ema_decay=0.999,
+        )
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """Their last row and column repeated, until the network can halve them."""
+        right = self.shape.width - self.encoder.width
+        below = self.shape.height - self.encoder.height
+        if right == below == 0:
+            return images
+        return functional.pad(images, (0, right, 0, below), mode="replicate")
+
+    def _strengths(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the signal and of the noise; their squares sum to 1."""
+        log_snr = -2 * torch.tan(times * (math.pi / 2)).log() - self.shift
+        return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
+
+    def _denoised(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Images from noise, by DPM-Solver++(2M)."""
+        times = torch.linspace(TIMES[1], TIMES[0], self.settings.steps + 1, device=x.device)
+        signals, sigmas = self._strengths(times)
+        rates = (signals / sigmas).log()
+        before: Tensor | None = None
+        for i in range(len(times) - 1):
+            image = self._image(x, times[i], labels)
+            step = rates[i + 1] - rates[i]
+            best = image
+            if before is not None:
+                ratio = (rates[i] - rates[i - 1]) / step
+                best = image + (image - before) / (2 * ratio)
+            x = sigmas[i + 1] / sigmas[i] * x - signals[i + 1] * torch.expm1(-step) * best
+            before = image
+        return self._image(x, times[-1], labels)
+
+    def _image(self, x: Tensor, time: Tensor, labels: Tensor) -> Tensor:
+        """What the network takes the image behind a noisy one to be."""
+        signal, sigma = self._strengths(time)
+        with mixed_precision(x.device):
+            velocity = self.network(x, time.expand(len(x)), labels)
+            if self.settings.guidance:
+                unknown = torch.full_like(labels, len(self.encoder.labels))
+                other = self.network(x, time.expand(len(x)), unknown)
+                velocity = velocity + self.settings.guidance * (velocity - other)
+        image: Tensor = signal * x - sigma * velocity
+        return image.clamp(-1, 1)
