@@ -132,6 +132,7 @@ def _train(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
     from tasks.noise import project_key
     from tasks.stages.train import train
     from tasks.tracking import open_tracker
+    from tasks.training.parents import find_parent
 
     state = state_of(project_of(at.root))
     tracker = open_tracker(os.environ.get("MLFLOW_TRACKING_URI"), state / "mlflow")
@@ -143,6 +144,7 @@ def _train(params: DatasetParams, at: Layout, _: argparse.Namespace) -> None:
         checkpoints=state / "checkpoints",
         tracker=tracker,
         noise_key=project_key(state) if params.train.privacy else None,
+        parent=find_parent(params, at.root),
     )
 
 
@@ -229,6 +231,7 @@ def _synthesize(options: argparse.Namespace) -> int:
     return synthesize(
         options.input,
         options.output,
+        kind=options.kind,
         target=options.target,
         rows=options.rows,
         generator=options.generator,
@@ -335,7 +338,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
     _describe_synthesize(
-        add("synthesize", _synthesize, "one CSV in, one synthetic CSV out; no git, no DVC")
+        add(
+            "synthesize",
+            _synthesize,
+            "a table, images or texts in, synthetic ones of the same form out; no git, no DVC",
+        )
     )
     _describe_tune(
         add("tune", _tune, "search better settings for a generator; writes a patch to review")
@@ -377,11 +384,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _describe_synthesize(command: argparse.ArgumentParser) -> None:
-    command.add_argument("input", type=Path, help="CSV file with a header")
-    command.add_argument("output", type=Path, help="CSV file to write")
+    command.add_argument(
+        "input",
+        type=Path,
+        help="CSV file with a header; folder with one sub-folder of images per label, or .npz with"
+        " images x and labels y; CSV or TSV of texts and labels",
+    )
+    command.add_argument("output", type=Path, help="file or folder to write, of the same form")
+    command.add_argument(
+        "--kind",
+        choices=["tabular", "image", "text"],
+        help="default: told by the form of the input",
+    )
     command.add_argument("--target", help="column that a model would predict")
     command.add_argument("--rows", type=int, help="synthetic rows (default: as many as the input)")
-    command.add_argument("--generator", default="autoregressive", help="default: %(default)s")
+    command.add_argument(
+        "--generator",
+        help="default: autoregressive for tables, ddpm for images, transformer for texts",
+    )
     command.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     command.add_argument(
         "--condition",
@@ -390,7 +410,7 @@ def _describe_synthesize(command: argparse.ArgumentParser) -> None:
         metavar="COLUMN=VALUE",
         help="every row has this value; may be repeated",
     )
-    command.add_argument("--encoding", default="utf-8", help="of the input; default: %(default)s")
+    command.add_argument("--encoding", help="of text; default: utf-8")
     command.add_argument(
         "--epochs", type=int, help="passes over the rows at most (default: by size)"
     )
@@ -449,11 +469,19 @@ def _describe_source(command: argparse.ArgumentParser) -> None:
 
 def _describe_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", nargs="?", help="a name under datasets: in params.yaml; or:")
-    files = command.add_argument_group("any three files, CSV or Parquet")
+    files = command.add_argument_group(
+        "any three tables (CSV or Parquet), sets of images (folders with one sub-folder per label, or"
+        " .npz with x and y) or of labelled texts (CSV or TSV)"
+    )
     files.add_argument("--real", type=Path, help="rows that the generator may have seen")
     files.add_argument("--holdout", type=Path, help="real rows that it never saw")
     files.add_argument("--synthetic", type=Path, help="rows that it made")
     files.add_argument("--out", type=Path, help="folder for the report and the metrics")
+    files.add_argument(
+        "--kind",
+        choices=["tabular", "image", "text"],
+        help="default: told by the form of the files",
+    )
     files.add_argument("--target", help="column that a model would predict")
     files.add_argument("--seed", type=int, help="of all randomness; default: 0")
     files.add_argument("--encoding", help="of text that is not UTF-8")
@@ -465,7 +493,8 @@ def _evaluate_either(options: argparse.Namespace) -> int:
     from tasks.commands.evaluate import WHY_A_HOLDOUT, evaluate
 
     names = ("real", "holdout", "synthetic", "out")
-    given = [n for n in (*names, "target", "seed", "encoding", "gate") if getattr(options, n)]
+    more = ("kind", "target", "seed", "encoding", "gate")
+    given = [n for n in (*names, *more) if getattr(options, n)]
     if options.dataset is not None and given:
         raise ParamsError(
             f"expected a dataset of {PARAMS_FILE} or files, found both: {options.dataset!r} and"
@@ -483,6 +512,7 @@ def _evaluate_either(options: argparse.Namespace) -> int:
         )
     return evaluate(
         *(options.real, options.holdout, options.synthetic, options.out),
+        kind=options.kind,
         target=options.target,
         seed=options.seed or 0,
         encoding=options.encoding or "utf-8",

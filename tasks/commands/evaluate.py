@@ -1,6 +1,6 @@
-"""`proofmint evaluate --real A --holdout B --synthetic C`: the proof of any table, whoever made it.
+"""`proofmint evaluate --real A --holdout B --synthetic C`: the proof of any data, whoever made it.
 
-No git, no DVC, no params.yaml: three files in; `metrics.json`, `plots.json` and `report.html` out,
+No git, no DVC, no params.yaml: three tables, sets of images or of texts in; `metrics.json`, `plots.json` and `report.html` out,
 as the stages `evaluate` and `audit` and a release have them. The metrics judge by their own
 thresholds. The rows go through a temporary folder, so a table may be larger than the memory.
 """
@@ -17,9 +17,14 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from tasks.commands import scorecard
-from tasks.commands.three_files import TABLE, Part, Stored, store
+from tasks.commands.kinds import kind_of
+from tasks.commands.readers import encoding_of
+from tasks.commands.three_files import Part, Stored, store
+from tasks.commands.three_sets import store_labelled
 from tasks.errors import DataError, GateRefused, ParamsError, ProofmintError, WorkspaceError
 from tasks.metrics import METRICS_FILE, judged, read_measurements, write_measurements
+from tasks.schema import Kind
+from tasks.sources.formats.parquet import Parquet
 from tasks.storage import digest, new_folder, read_batches
 
 if TYPE_CHECKING:
@@ -44,19 +49,23 @@ def evaluate(
     synthetic: Path,
     out: Path,
     *,
+    kind: Kind | None = None,
     target: str | None,
     seed: int = 0,
     encoding: str = "utf-8",
     gate: bool = False,
 ) -> int:
-    """Measure everything about a synthetic table, and say whether it is good enough.
+    """Measure everything about synthetic data, and say whether it is good enough.
 
     Args:
-        real: CSV (or TSV, gzipped or not) or Parquet: the rows that the generator may have seen.
+        real: the rows that the generator may have seen: a table (CSV or TSV, gzipped or not, or
+            Parquet), images or texts; see `tasks.commands.kinds`.
         holdout: real rows that it never saw.
         synthetic: what it made.
         out: folder for the result, written whole or not at all; an earlier result is replaced.
-        target: column that a model would predict; None: utility does not apply.
+        kind: of all three; None: told by their form.
+        target: column of a table that a model would predict; None: utility does not apply. Images
+            and texts have their label.
         seed: of all randomness; the same files and seed give the same result.
         encoding: of delimited text that is neither UTF-8 nor begins with a byte order mark.
         gate: whether to fail where the thresholds are not met.
@@ -72,9 +81,13 @@ def evaluate(
     if not 0 <= seed < 2**63:
         raise ParamsError(f"expected --seed from 0 to 2^63 - 1, found {seed}")
     _check_out(out, files)
+    kind = _common_kind(files, kind, encoding)
     _check_holdout_file(real, holdout)
     with tempfile.TemporaryDirectory(prefix="proofmint-") as folder:
-        stored = store(files, Path(folder), target=target, encoding=encoding)
+        if kind == "tabular":
+            stored = store(files, Path(folder), target=target, encoding=encoding)
+        else:
+            stored = store_labelled(kind, files, Path(folder), target=target, encoding=encoding)
         for note in stored.notes:
             print(f"note: {note}", file=sys.stderr)
         measurements, plots = _measured(stored, files, seed)
@@ -102,7 +115,7 @@ def _measured(
     data = comparison.load(stored.split, stored.synthetic, seed)
     _check_overlap(data, files)
     _check_variety(data, files)
-    metrics = list(base.metrics_of("tabular").values())
+    metrics = list(base.metrics_of(stored.schema.kind).values())
     with tqdm(total=len(metrics), unit="metric", leave=False, disable=None) as bar:
 
         def show(name: str, place: int, total: int) -> None:
@@ -125,7 +138,7 @@ def _page(
     from tasks.publishing.report import report
 
     n_rows = stored.n_rows
-    first = next(read_batches(stored.synthetic, TABLE))
+    first = next(read_batches(stored.synthetic, stored.schema.main.name))
     page = page_of_files(
         title=files["synthetic"].name,
         description=(
@@ -180,10 +193,32 @@ def _is_ours(folder: Path) -> bool:
     return True
 
 
+def _common_kind(files: Mapping[Part, Path], given: Kind | None, encoding: str) -> Kind:
+    """The one kind of all files."""
+    kinds = {
+        part: kind_of(path, given, encoding_of(path, encoding)) for part, path in files.items()
+    }
+    real = kinds["real"]
+    if real == "tabular" and "image" not in kinds.values():
+        return real  # texts with labels are a table too
+    for part, kind in kinds.items():
+        if kind == real:
+            continue
+        if (
+            real == "text"
+            and kind == "tabular"
+            and files[part].suffix.lower() not in Parquet.suffixes
+        ):
+            continue  # few rows may not look like texts; reading tells
+        raise ParamsError(
+            f"expected three sets of one kind, found --real {files['real']} ({real}) and --{part}"
+            f" {files[part]} ({kind}); say --kind where the form misleads"
+        )
+    return real
+
+
 def _check_holdout_file(real: Path, holdout: Path) -> None:
-    if not (real.is_file() and holdout.is_file()):
-        return  # said when it is read
-    alike = real.stat().st_size == holdout.stat().st_size
+    alike = real.is_dir() or real.stat().st_size == holdout.stat().st_size
     if real.samefile(holdout) or (alike and digest(real) == digest(holdout)):
         raise ParamsError(
             f"--real {real} and --holdout {holdout} hold the same bytes. --holdout names"

@@ -146,7 +146,7 @@ class Reader(ABC):
 
 class _DelimitedReader(Reader):
     def __init__(self, path: Path, encoding: str) -> None:
-        self.dialect = _dialect.sniff(path, _dialect.Told(encoding=_encoding_of(path, encoding)))
+        self.dialect = _dialect.sniff(path, _dialect.Told(encoding=encoding_of(path, encoding)))
         texts = self.dialect.header or self.dialect.names
         nameless = {
             name for name, text in zip(self.dialect.names, texts, strict=True) if not text.strip()
@@ -211,6 +211,29 @@ def open_file(path: Path, encoding: str) -> Reader:
     return _DelimitedReader(path, encoding)
 
 
+def encoding_of(path: Path, given: str) -> str:
+    """UTF-8 if the whole text is that or begins with a mark, else what was given: files may differ."""
+    if given == "utf-8" or not path.is_file():
+        return given
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with pa.input_stream(path, compression="detect") as stream:
+            is_first = True
+            while block := stream.read(_BLOCK_BYTES):
+                if is_first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    return "utf-8"  # the mark tells more
+                is_first = False
+                if b"\0" in block:  # UTF-16 without a mark
+                    return given
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return given
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SourceError(f"cannot read {path}: {error}") from error
+    return "utf-8"
+
+
 def observe(opened: Sequence[Reader], names: Sequence[str]) -> None:
     """Find out the types of these columns in every file.
 
@@ -246,26 +269,3 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     # Whole numbers past 2^53 lose digits as doubles, beside which they are compared.
     return values.cast(wanted, safe=not pa.types.is_floating(wanted))
-
-
-def _encoding_of(path: Path, given: str) -> str:
-    """UTF-8 if the whole text is that or begins with a mark, else what was given: files may differ."""
-    if given == "utf-8":
-        return given
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with pa.input_stream(path, compression="detect") as stream:
-            is_first = True
-            while block := stream.read(_BLOCK_BYTES):
-                if is_first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    return "utf-8"  # the mark tells more
-                is_first = False
-                if b"\0" in block:  # UTF-16 without a mark
-                    return given
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return given
-    except (OSError, pa.ArrowInvalid) as error:
-        raise SourceError(f"cannot read {path}: {error}") from error
-    return "utf-8"

@@ -67,10 +67,13 @@ def table(
     deciding = [r for r in results if r.passed is not None]
     met = sum(bool(r.passed) for r in deciding)
     skipped = [r.measurement for r in results if r.measurement.value is None]
+    unit = "row" if schema.kind == "tabular" else schema.kind
     sizes = (
-        f"{n_rows['synthetic']:,} synthetic rows, {n_rows['real']:,} real, {n_rows['holdout']:,}"
-        f" held out, {len(schema.main.columns)} columns"
+        f"{n_rows['synthetic']:,} synthetic {unit}s, {n_rows['real']:,} real,"
+        f" {n_rows['holdout']:,} held out"
     )
+    if schema.kind == "tabular":
+        sizes += f", {len(schema.main.columns)} columns"
     word = "PASSED" if judgement["passed"] else "REFUSED"
     lines = [
         title,

@@ -1,38 +1,31 @@
-"""`proofmint synthesize IN.csv OUT.csv`: one table in, one synthetic table out, for a first try.
+"""`proofmint synthesize IN OUT`: a table, images or texts in, synthetic ones out, for a first try.
 
 No git, no DVC, no MLflow, no gates and no audit: what comes out is not a release. The rows go
-through a temporary folder, in and out, so a table may be larger than the memory.
+through a temporary folder, in and out, so there may be more of them than the memory holds.
 """
 
 import contextlib
-import csv
-import gzip
-import io
 import math
-import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from tasks.commands import resemblance, spelling
+from tasks.commands import resemblance, text_form
+from tasks.commands.examples import Examples, check_output
+from tasks.commands.kinds import GENERATORS, kind_of
+from tasks.commands.labelled_images import read_images
+from tasks.commands.labelled_texts import LabelledTexts
 from tasks.commands.table import DelimitedTable, read_table
-from tasks.errors import (
-    DataError,
-    NothingToLearn,
-    ParamsError,
-    SourceError,
-    WorkspaceError,
-)
+from tasks.encoding.columns.base import COMMON_ROWS
+from tasks.errors import DataError, NothingToLearn, ParamsError
 from tasks.params import TrainParams
-from tasks.schema import Column, DatasetSchema
-from tasks.sources.formats._dialect import Dialect
+from tasks.schema import Column, DatasetSchema, Kind
 
 if TYPE_CHECKING:
     from tasks.training.model import Model
@@ -45,58 +38,64 @@ def synthesize(
     input: Path,  # noqa: A002 - the name on the command line
     output: Path,
     *,
+    kind: Kind | None = None,
     target: str | None,
     rows: int | None,
-    generator: str,
+    generator: str | None,
     seed: int,
     conditions: Sequence[str] = (),
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     epochs: int | None = None,
 ) -> int:
-    """Train on the table in one file and write as many synthetic rows into another.
+    """Train on what is in one place and write as many synthetic rows of the same form into another.
 
     Args:
-        input: delimited text with a header.
-        output: written whole or not at all, with the delimiter, line ends, encoding and spellings of
-            the input; gzipped if it is called `.gz`.
-        target: column that a model would predict; None: none is special.
+        input: see `tasks.commands.kinds`.
+        output: written whole or not at all, in the form of the input: a table or texts with its
+            delimiter, line ends, encoding and spellings, gzipped if it is called `.gz`; an .npz
+            file with the same arrays; a folder of PNG files, which is new or empty.
+        kind: of the input; None: told by its form.
+        target: column that a model would predict; None: none is special, but for the label of
+            images and texts.
         rows: to write; None: as many as the input has.
-        generator: a file of tasks/generators/tabular.
-        seed: of all randomness; the same seed gives the same file.
+        generator: a file of tasks/generators/<kind>; None: the one of `GENERATORS`.
+        seed: of all randomness; the same seed gives the same output.
         conditions: `COLUMN=VALUE`, which every row has; an empty value is a missing one.
-        encoding: of the input, where no byte order mark tells it.
+        encoding: of text, where no byte order mark tells it; None: UTF-8.
         epochs: passes over the rows at most; None: by size.
 
     Raises:
         ParamsError: an argument is impossible.
-        SourceError: the input is no table.
+        SourceError: the input is none of the known forms, or damaged.
         DataError: it cannot be learned from.
         WorkspaceError: the output cannot be written.
     """
     began = time.monotonic()
-    _check_arguments(rows, seed, generator, epochs)
-    _check_files(input, output)
+    _check_numbers(rows, seed, epochs)
+    kind = kind_of(input, kind, encoding or "utf-8")
+    generator = generator or GENERATORS[kind]
+    _check_generator(kind, generator)
+    if kind == "image" and encoding is not None:
+        raise ParamsError("--encoding is of text, and images have none; leave it out")
+    check_output(input, output, is_folder=input.is_dir())
     with tempfile.TemporaryDirectory(prefix="proofmint-") as folder:
-        table = read_table(input, Path(folder) / "real", target=target, encoding=encoding)
-        if table.n_rows < MIN_ROWS:
-            raise DataError(
-                f"expected at least {MIN_ROWS} rows in {input} to learn from, found {table.n_rows}"
+        examples = _read(input, Path(folder) / "real", kind, target, encoding or "utf-8")
+        held = _held(examples, conditions)
+        model, n_epochs = _trained(examples, generator, TrainParams(epochs=epochs), seed)
+        rows = rows or examples.n_rows
+        first: list[pa.RecordBatch] = []
+        examples.write(output, _noting(_drawn(model, examples, rows, seed, held), first), rows)
+        told = [*examples.notes, *_rare(model)]
+        told.append(
+            f"{output}: {examples.told(rows)}, learned from {examples.n_rows:,} in {n_epochs} epochs,"
+            f" {time.monotonic() - began:.0f} s."
+        )
+        if isinstance(examples, DelimitedTable) and not held:
+            real = examples.sample(2 * resemblance.MAX_ROWS)
+            compared = Path(folder) / "compared"
+            told.append(
+                resemblance.summary(compared, examples.schema, real, pa.Table.from_batches(first))
             )
-        held = _held(table, conditions)
-        rows = rows or table.n_rows
-        model, n_epochs = _trained(table, generator, TrainParams(epochs=epochs), seed)
-        with _new_file(output, table.dialect.encoding) as stream:
-            first = _write(stream, table, _drawn(model, table, rows, seed, held))
-        told = [
-            *(
-                f"{name!r}: {n} infinite numbers count as missing"
-                for name, n in table.n_infinite.items()
-            ),
-            _told(output, table, rows, n_epochs, time.monotonic() - began),
-        ]
-        if not held:
-            real = table.sample(2 * resemblance.MAX_ROWS)
-            told.append(resemblance.summary(Path(folder) / "compared", table.schema, real, first))
     told.append(
         "Its fidelity and privacy were not checked: `proofmint evaluate` does, beside rows held out."
     )
@@ -104,38 +103,48 @@ def synthesize(
     return 0
 
 
-def _check_arguments(rows: int | None, seed: int, generator: str, epochs: int | None) -> None:
-    from tasks.training.model import generator_class
-
+def _check_numbers(rows: int | None, seed: int, epochs: int | None) -> None:
     if rows is not None and rows < 1:
         raise ParamsError(f"expected --rows to be at least 1, found {rows}")
     if not 0 <= seed < 2**63:
         raise ParamsError(f"expected --seed from 0 to 2^63 - 1, found {seed}")
     if epochs is not None and not 1 <= epochs <= 100_000:
         raise ParamsError(f"expected --epochs from 1 to 100000, found {epochs}")
-    generator_class("tabular", generator)
 
 
-def _check_files(source: Path, output: Path) -> None:
-    """Refuse what cannot end well before the time of a training is spent."""
-    if source.is_dir():
-        raise SourceError(f"expected a CSV file, found the folder {source}")
-    if not source.exists():
-        raise SourceError(f"expected a CSV file at {source}, found none")
-    if output.is_dir():
-        raise WorkspaceError(f"expected a file to write, found the folder {output}")
-    if not output.parent.is_dir():
-        raise WorkspaceError(f"expected the folder {output.parent}, found none; make it first")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise WorkspaceError(f"cannot write into the folder {output.parent}; mend its rights")
-    if output.exists() and output.samefile(source):
-        raise WorkspaceError(f"the output would replace the input {source}; name another file")
+def _check_generator(kind: Kind, generator: str) -> None:
+    from tasks.training.model import generator_class
+
+    generator_class(kind, generator)
 
 
-def _held(table: DelimitedTable, conditions: Sequence[str]) -> dict[str, Any]:
+def _read(path: Path, folder: Path, kind: Kind, target: str | None, encoding: str) -> Examples:
+    """The input, stored in a new folder."""
+    found: Examples
+    if kind == "tabular":
+        found = read_table(path, folder, target=target, encoding=encoding)
+    elif kind == "image":
+        found = read_images(path, folder)
+    else:
+        found = LabelledTexts(path, text_form.told_to_be(path, encoding), folder)
+    if target not in (None, found.schema.target):
+        raise ParamsError(
+            f"--target {target!r}: {path} holds {kind}s, whose target is their label,"
+            f" {found.schema.target!r}; leave --target out, or say --kind tabular of a table"
+        )
+    if found.n_rows < MIN_ROWS:
+        raise DataError(
+            f"expected at least {MIN_ROWS} rows in {path} to learn from, found {found.n_rows}"
+        )
+    return found
+
+
+def _held(examples: Examples, conditions: Sequence[str]) -> dict[str, Any]:
     """The values that every row has, by column, from `COLUMN=VALUE`."""
     held = {}
-    names = table.schema.main.column_names
+    names = examples.schema.main.column_names
+    if examples.schema.kind != "tabular":
+        names = [examples.schema.target] if examples.schema.target else []
     for text in conditions:
         # A name may hold an equals sign itself: the longest name that fits is meant.
         fitting = [name for name in names if text.startswith(f"{name}=")]
@@ -143,35 +152,37 @@ def _held(table: DelimitedTable, conditions: Sequence[str]) -> dict[str, Any]:
             raise ParamsError(
                 f"expected --condition COLUMN=VALUE with one of the columns {', '.join(names)},"
                 f" found {text!r}"
+                if names
+                else f"--condition {text}: there are no labels that could be held"
             )
         name = max(fitting, key=len)
-        held[name] = table.value(name, text[len(name) + 1 :])
+        held[name] = examples.value(name, text[len(name) + 1 :])
     return held
 
 
 def _trained(
-    table: DelimitedTable, generator: str, settings: TrainParams, seed: int
+    examples: Examples, generator: str, settings: TrainParams, seed: int
 ) -> tuple["Model", int]:
     """A generator of such rows, and the epochs of its training."""
     from tasks.training.loop import fit
     from tasks.training.model import Model, generator_class
 
-    cls = generator_class("tabular", generator)
+    schema = examples.schema
+    cls = generator_class(schema.kind, generator)
     try:
-        fitted = fit(cls, cls.Params(), table.schema, table.rows, settings, seed=seed)
+        fitted = fit(cls, cls.Params(), schema, examples.rows, settings, seed=seed)
     except NothingToLearn:
         # One row again and again, or identifiers alone: beside a coin there is something to train.
-        coin = Column(
-            name=f"{max(table.dialect.names, key=len)} coin", type="bool", meaning="boolean"
-        )
+        name = f"{max(schema.main.column_names, key=len)} coin"
+        coin = Column(name=name, type="bool", meaning="boolean")
         settings = settings.model_copy(update={"epochs": 1})
         fitted = fit(
-            *(cls, cls.Params(), _with_column(table.schema, coin)),
-            lambda: (_with_coin(batch, coin.name) for batch in table.rows()),
+            *(cls, cls.Params(), _with_column(schema, coin)),
+            lambda: (_with_coin(batch, coin.name) for batch in examples.rows()),
             settings,
             seed=seed,
         )
-    return Model(fitted.generator, fitted.encoder, table.n_rows), int(fitted.summary["epochs"])
+    return Model(fitted.generator, fitted.encoder, examples.n_rows), int(fitted.summary["epochs"])
 
 
 def _with_column(schema: DatasetSchema, column: Column) -> DatasetSchema:
@@ -184,7 +195,7 @@ def _with_coin(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
 
 
 def _drawn(
-    model: "Model", table: DelimitedTable, n_rows: int, seed: int, held: dict[str, Any]
+    model: "Model", examples: Examples, n_rows: int, seed: int, held: dict[str, Any]
 ) -> Iterator[pa.RecordBatch]:
     """Synthetic rows, as they are drawn."""
     from tasks.stages.sample import CHUNK_ROWS, draw
@@ -193,10 +204,9 @@ def _drawn(
 
     settings = TrainParams()
     device = choose_device(settings.device)
-    names = table.schema.main.column_names
-    n_workers = choose_workers(
-        None, math.ceil(n_rows / CHUNK_ROWS["tabular"]), settings.threads, device
-    )
+    names = examples.schema.main.column_names
+    n_chunks = math.ceil(n_rows / CHUNK_ROWS[examples.schema.kind])
+    n_workers = choose_workers(None, n_chunks, settings.threads, device)
     with reproducible(device, settings.threads):
         drawn = draw(model, n_rows, seed, device, conditions=held, n_workers=n_workers)
         with contextlib.closing(drawn):
@@ -204,54 +214,22 @@ def _drawn(
                 yield batch.select(names)
 
 
-def _write(stream: TextIO, table: DelimitedTable, batches: Iterator[pa.RecordBatch]) -> pa.Table:
-    """Write the rows as they come; returns the first of them."""
-    dialect = table.dialect
-    stream.write(_lines(dialect, [dialect.header or dialect.names]))
-    first: list[pa.RecordBatch] = []
+def _noting(
+    batches: Iterable[pa.RecordBatch], first: list[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The same rows; the first of them are kept."""
+    n_kept = 0
     for batch in batches:
-        if sum(b.num_rows for b in first) < resemblance.MAX_ROWS:
+        if n_kept < resemblance.MAX_ROWS and "image" not in batch.schema.names:
             first.append(batch)
-        columns = map(spelling.write_all, table.writes, batch.columns)
-        stream.write(_lines(dialect, zip(*columns, strict=True)))
-    return pa.Table.from_batches(first)
+            n_kept += batch.num_rows
+        yield batch
 
 
-def _lines(dialect: Dialect, rows: Iterable[Sequence[str]]) -> str:
-    """The text of some rows."""
-    # The writer quotes a value for the characters of its line end alone, but readers take any of
-    # these for the end of a line.
-    line_end = "\r\n\0"
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=dialect.delimiter, lineterminator=line_end).writerows(rows)
-    return text.getvalue().replace(line_end, dialect.line_end)
-
-
-def _told(output: Path, table: DelimitedTable, n_rows: int, n_epochs: int, seconds: float) -> str:
-    columns = table.schema.main.columns
-    kinds = Counter(column.meaning for column in columns).most_common()
-    return (
-        f"{output}: {n_rows:,} synthetic rows of {len(columns)} columns"
-        f" ({', '.join(f'{n} {meaning}' for meaning, n in kinds)}), learned from"
-        f" {table.n_rows:,} rows in {n_epochs} epochs, {seconds:.0f} s."
-    )
-
-
-@contextlib.contextmanager
-def _new_file(path: Path, encoding: str) -> Iterator[TextIO]:
-    """A stream into a draft beside `path`, which takes its place when the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    draft = Path(name)
-    try:
-        with contextlib.ExitStack() as opened:
-            stream: Any = opened.enter_context(os.fdopen(handle, "wb"))
-            if path.suffix == ".gz":
-                # Without a clock or a name inside, so that equal rows are equal bytes.
-                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-                stream = opened.enter_context(packed)
-            yield opened.enter_context(io.TextIOWrapper(stream, encoding, newline=""))
-        draft.chmod(0o644)
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+def _rare(model: "Model") -> list[str]:
+    """Which labels no row was drawn for, because they would give a person away."""
+    labels = getattr(model.encoder, "labels", None)
+    if labels is None or labels.is_common.all():
+        return []
+    rare = [str(v) for v in labels.values.filter(pa.array(~labels.is_common)).to_pylist()]
+    return [f"labels of fewer than {COMMON_ROWS} rows were left out: {', '.join(rare)}"]

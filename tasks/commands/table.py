@@ -1,7 +1,7 @@
 """A delimited file as a stored table that remembers how its values were written."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.commands import spelling
+from tasks.commands.delimited import as_lines
+from tasks.commands.examples import Examples, new_text
 from tasks.encoding.columns.base import COMMON_ROWS
 from tasks.errors import ParamsError, SourceError
 from tasks.schema import DatasetSchema
@@ -25,7 +27,7 @@ _NAME = "table"
 
 
 @dataclass(frozen=True)
-class DelimitedTable:
+class DelimitedTable(Examples):
     """What was read.
 
     Attributes:
@@ -64,6 +66,31 @@ class DelimitedTable:
                 f" of type {form.data_type}"
             )
         return form.parse(texts)[0].as_py()
+
+    @property
+    def notes(self) -> list[str]:
+        """See `Examples`."""
+        return [
+            f"{name!r}: {n} infinite numbers count as missing"
+            for name, n in self.n_infinite.items()
+        ]
+
+    def write(self, output: Path, batches: Iterable[pa.RecordBatch], n_rows: int) -> None:
+        """See `Examples.write`: with the delimiter, line ends, encoding and spellings of the file."""
+        del n_rows
+        dialect = self.dialect
+        with new_text(output, dialect.encoding) as stream:
+            stream.write(as_lines(dialect, [dialect.header or dialect.names]))
+            for batch in batches:
+                columns = map(spelling.write_all, self.writes, batch.columns)
+                stream.write(as_lines(dialect, zip(*columns, strict=True)))
+
+    def told(self, n_rows: int) -> str:
+        """See `Examples.told`."""
+        columns = self.schema.main.columns
+        kinds = Counter(column.meaning for column in columns).most_common()
+        words = ", ".join(f"{n} {meaning}" for meaning, n in kinds)
+        return f"{n_rows:,} synthetic rows of {len(columns)} columns ({words})"
 
     def sample(self, n_rows: int) -> pa.Table:
         """So many rows, evenly spaced; all where there are fewer."""

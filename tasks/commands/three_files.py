@@ -27,11 +27,12 @@ MIN_ROWS = 20
 
 Part = Literal["real", "holdout", "synthetic"]
 
-_FOLDERS: dict[Part, str] = {
+FOLDERS: dict[Part, str] = {
     "real": "split/train",
     "holdout": "split/holdout",
     "synthetic": "synthetic",
 }
+"""Where each part is stored: as the stages `split` and `sample` leave them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def store(files: Mapping[Part, Path], folder: Path, *, target: str | None, encod
     markers = with_markers(schema, first)
     n_rows: dict[Part, int] = {}
     for part, reader in opened.items():
-        place = folder / _FOLDERS[part]
+        place = folder / FOLDERS[part]
         place.mkdir(parents=True)
         rows = reader.batches(types, markers)
         n_rows[part] = write_dataset(place, schema, {TABLE: rows})[TABLE]
@@ -97,7 +98,7 @@ def store(files: Mapping[Part, Path], folder: Path, *, target: str | None, encod
             f"{reader.path}: {n:,} infinite numbers of column {name!r} count as missing"
             for name, n in reader.n_infinite.items()
         ]
-    synthetic = folder / _FOLDERS["synthetic"]
+    synthetic = folder / FOLDERS["synthetic"]
     return Stored(
         folder / "split", synthetic, schema, n_rows, tuple(_differences(changed, schema) + notes)
     )

@@ -243,7 +243,7 @@ HEAD = "a,b\n"
 ROWS = "1.5,x\n2.5,y\n" * 20
 HELD = "1.5,x\n3.5,y\n" * 20
 FAULTS: list[tuple[str, str | bytes | None, Sequence[str], type[ProofmintError], str]] = [
-    ("real", None, [], SourceError, "expected a CSV or Parquet file at .*real.csv, found none"),
+    ("real", None, [], SourceError, "expected a file or folder at .*real.csv, found none"),
     ("synthetic", "", [], SourceError, "synthetic.csv, found an empty file"),
     ("synthetic", HEAD, [], SourceError, "expected rows in .*synthetic.csv, found a header only"),
     ("real", HEAD, [], SourceError, "expected rows in .*real.csv, found a header only"),

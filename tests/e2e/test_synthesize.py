@@ -235,7 +235,7 @@ ROWS = "1.5,x\n2.5,y\n" * 20
 @pytest.mark.parametrize(
     ("content", "options", "error", "message"),
     [
-        (None, [], SourceError, "expected a CSV file at .*in.csv, found none"),
+        (None, [], SourceError, "expected a file or folder at .*in.csv, found none"),
         ("", [], SourceError, "found an empty file"),
         (HEADER, [], SourceError, "found a header only"),
         ("a,a\n1,2\n", [], SourceError, r"more than one column is named \['a'\]"),
@@ -282,7 +282,7 @@ def test_places_that_cannot_be_read_or_written(
     folder = tmp_path / "folder"
     folder.mkdir()
     for source, output, message in (
-        (folder, tmp_path / "out.csv", "expected a CSV file, found the folder"),
+        (folder, tmp_path / "out.csv", "in one sub-folder per label, found none"),
         (small, folder, "expected a file to write, found the folder"),
         (small, tmp_path / "no" / "out.csv", "make it first"),
         (small, small, "would replace the input"),

@@ -21,6 +21,7 @@ from tasks.sources.formats._streams import open_bytes
 DELIMITERS = ",;\t|"
 
 SAMPLE_BYTES = 2**22
+"""At the start of a file, which tell its dialect."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def sniff(path: Path, told: Told) -> Dialect:
     Raises:
         SourceError: the file is empty, not of that encoding, or its header is unusable.
     """
-    text, encoding = _beginning(path, told)
+    text, encoding = beginning(path, told)
     line_end = next((end for end in ("\r\n", "\n", "\r") if end in text), "\n")
     text = _without_preamble(path, text, line_end, told)
     n_blank = (len(text) - len(text.lstrip("\r\n"))) // len(line_end)
@@ -111,7 +112,7 @@ def csv_options(delimiter: str, told: Told) -> dict[str, Any]:
     }
 
 
-def _beginning(path: Path, told: Told) -> tuple[str, str]:
+def beginning(path: Path, told: Told) -> tuple[str, str]:
     """The first text of a file, and its encoding."""
     with open_bytes(path, told.inflated_gib) as stream:
         sample = stream.read(SAMPLE_BYTES)
