@@ -93,7 +93,28 @@ def _png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-DATA = {"tabular": _table, "image": _images}
+def _texts() -> tuple[DatasetSchema, pa.RecordBatch]:
+    """Two labels with words of their own; a text of one word, and signs of other scripts."""
+    rng = np.random.default_rng(0)
+    words = {
+        "ham": "see you at home soon ok \u00e9t\u00e9".split(),
+        "spam": "win free cash now \U0001f600".split(),
+    }
+    labels = ["ham" if i % 3 else "spam" for i in range(N_ROWS)]
+    texts = [" ".join(rng.choice(words[label], 1 + i % 6)) for i, label in enumerate(labels)]
+    table = TableSchema(
+        name="messages",
+        columns=(
+            Column(name="text", type="string", meaning="text", nullable=False),
+            Column(name="label", type="string", meaning="categorical", nullable=False),
+        ),
+    )
+    schema = DatasetSchema(kind="text", tables=(table,), target="label")
+    arrays = [pa.array(texts), pa.array(labels)]
+    return schema, pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(table))
+
+
+DATA = {"tabular": _table, "image": _images, "text": _texts}
 GENERATORS = [
     (kind, name) for kind in get_args(Kind) for name in registry.names(f"tasks.generators.{kind}")
 ]
