@@ -128,7 +128,8 @@ def new_text(path: Path, encoding: str) -> Iterator[TextIO]:
             # Without a clock or a name inside, so that equal rows are equal bytes.
             packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
             stream = opened.enter_context(packed)
-        text = io.TextIOWrapper(stream, encoding, newline="")
+        # A drawn text may have a character that the encoding has not.
+        text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
         yield text
         text.flush()
         text.detach()
