@@ -23,11 +23,13 @@ class Streams:
         words: by origin; the same number is the same word.
         characters: by origin.
         are_marks: (words,) bool, which of the words are punctuation marks.
+        spaceless: share of the training words that are characters of scripts without spaces.
     """
 
     words: Mapping[Part, Stream]
     characters: Mapping[Part, Stream]
     are_marks: np.ndarray
+    spaceless: float
 
 
 def streams(comparison: Comparison) -> Streams:
@@ -71,8 +73,11 @@ def _read(comparison: Comparison) -> Streams:
     parts: dict[Part, list[str]] = {
         part: texts_of(getattr(comparison, part)) for part in get_args(Part)
     }
+    found = {part: names.stream(texts) for part, texts in parts.items()}
+    spaceless = names.are_spaceless()[found["train"].codes]
     return Streams(
-        {part: names.stream(texts) for part, texts in parts.items()},
+        found,
         {part: characters(texts) for part, texts in parts.items()},
         names.are_marks(),
+        float(spaceless.mean()) if len(spaceless) else 0.0,
     )

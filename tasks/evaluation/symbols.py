@@ -21,6 +21,7 @@ _MARKS = (
 
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_MARKS}{_UNSPACED}]+|[{_MARKS}]")
 _MARK = re.compile(rf"[{_MARKS}]")
+_SPACELESS = re.compile(rf"[{_UNSPACED}]")
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -126,6 +127,10 @@ class Words:
     def are_marks(self) -> np.ndarray:
         """Shape: (words,) bool, whether it is a punctuation mark, and no word."""
         return np.array([bool(_MARK.fullmatch(word)) for word in self._code], bool)
+
+    def are_spaceless(self) -> np.ndarray:
+        """Shape: (words,) bool, whether it is a character of a script without spaces."""
+        return np.array([bool(_SPACELESS.fullmatch(word)) for word in self._code], bool)
 
 
 def characters(texts: Sequence[str]) -> Stream:
