@@ -36,8 +36,9 @@ from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.seeding import rng_for
 from tasks.storage import StoredRows, write_dataset
 from tasks.training.device import reproducible
-from tasks.training.loop import LOG_STEPS, fit
+from tasks.training.loop import fit
 from tasks.training.model import generator_class
+from tasks.training.trainer import LOG_STEPS
 
 PEER_PYTHON = Path(".proofmint/benchmarks/environments/ctgan/bin/python")
 PEER_SCRIPT = Path(__file__).parent / "peers" / "time_ctgan.py"

@@ -6,6 +6,7 @@ checkpoint, so a retry continues the same run and logs nothing twice.
 """
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -32,6 +33,12 @@ FLUSH_SECONDS = 2.0
 
 MODEL_FOLDER = "model"
 """Of a run's artifacts."""
+
+SAMPLES = "samples"
+"""Key of the pictures that a training shows, and folder of its texts."""
+
+WARNING_TAG = "proofmint.warning"
+"""What is doubtful about a training."""
 
 _KEY_TAG = "proofmint.key"
 _MODEL_TAG = "proofmint.model_sha256"
@@ -234,6 +241,8 @@ class Run:
         }
         self._waiting: list[tuple[str, float, int, int]] = []
         self._next_flush = time.monotonic() + FLUSH_SECONDS
+        self._warning: str | None = None
+        self._shown: set[int] | None = None
 
     def describe(self, training: Training) -> None:
         """Log the settings and the data of the training."""
@@ -276,11 +285,56 @@ class Run:
         from mlflow.entities import Metric
 
         with _answering(self._client.tracking_uri):
+            if self._warning is not None:
+                self._client.set_tag(self.id, WARNING_TAG, self._warning)
+                self._warning = None
             while self._waiting:
                 batch = self._waiting[:1000]
                 self._client.log_batch(self.id, metrics=[Metric(*metric) for metric in batch])
                 del self._waiting[:1000]
         self._next_flush = time.monotonic() + FLUSH_SECONDS
+
+    def show(self, step: int, suffix: str, content: bytes) -> None:
+        """Keep a file that shows samples of a step: pictures where MLflow's pages show them by step.
+
+        Steps that the run already shows are left out; where MLflow does not answer, this one is.
+
+        Args:
+            step: after which they were drawn.
+            suffix: `.png` or that of a text.
+            content: of the file.
+        """
+        try:
+            with _answering(self._client.tracking_uri):
+                if self._shown is None:
+                    self._shown = self._steps_shown()
+                if step in self._shown:
+                    return
+                self._shown.add(step)
+                if suffix == ".png":
+                    from PIL import Image
+
+                    with Image.open(io.BytesIO(content)) as picture:
+                        self._client.log_image(self.id, picture, key=SAMPLES, step=step)
+                else:
+                    name = f"{SAMPLES}/step-{step:08d}{suffix}"
+                    self._client.log_text(self.id, content.decode(), name)
+        except TrackingUnavailable as error:
+            _log.warning("%s; the training goes on", error)
+
+    def warn(self, message: str) -> None:
+        """Mark the run with a warning, in place of an earlier one."""
+        self._warning = message
+
+    def _steps_shown(self) -> set[int]:
+        """Steps of which the run shows samples: MLflow names pictures by key, step and time."""
+        files = [
+            Path(item.path).name
+            for folder in ("images", SAMPLES)
+            for item in self._client.list_artifacts(self.id, folder)
+        ]
+        found = (re.match(rf"(?:{SAMPLES}\+step\+|step-)(\d+)", name) for name in files)
+        return {int(match[1]) for match in found if match}
 
     def log_model(self, folder: Path, sha256: str) -> None:
         """Keep the files of a model with the run, which `Tracker.find_run` then finds by digest.

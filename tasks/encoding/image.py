@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from tasks.encoding.base import Batches, Encoder
+from tasks.encoding.base import Batches, Encoder, Preview
+from tasks.encoding.grid import grid_of
 from tasks.encoding.labels import Labels
 from tasks.errors import DataError
 from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, arrow_schema
@@ -121,6 +122,14 @@ class ImageEncoder(Encoder):
         fields = arrow_schema(self.schema.main)
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=fields)
+
+    def preview(self, encoded: Mapping[str, torch.Tensor]) -> Preview:
+        """A grid of the images, with a row for each label."""
+        pixels = self.levels[encoded["pixels"].cpu().numpy().astype(np.int64)].transpose(0, 2, 3, 1)
+        places = encoded["labels"].cpu().numpy()
+        rows = {label: pixels[places == label] for label in np.unique(places).tolist()}
+        names = [str(self.labels.values[label].as_py()) for label in rows]
+        return Preview(".png", grid_of(list(rows.values()), names if self.labels.column else []))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: JSON, and arrays."""

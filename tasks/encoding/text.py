@@ -95,6 +95,15 @@ class TextEncoder(Encoder):
             NothingToLearn: all texts are empty.
         """
         del rng
+        return cls._learn(schema, batches, None)
+
+    def refit(self, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        """The same for other texts, in the pieces of these; raises as `fit` does."""
+        del rng
+        return self._learn(schema, batches, self.pieces)
+
+    @classmethod
+    def _learn(cls, schema: DatasetSchema, batches: Batches, known: Pieces | None) -> Self:
         name, label = _text_column(schema), _label_column(schema)
         alphabet: set[str] = set()
         counted: Counter[str] = Counter()
@@ -113,7 +122,7 @@ class TextEncoder(Encoder):
         if not alphabet:
             raise NothingToLearn(f"expected texts in {name!r}, found {n_rows} empty ones")
         labels = Labels.of(label, counted, n_rows)
-        pieces = Pieces.learn(learned)
+        pieces = known or Pieces.learn(learned)
         statistics = _measure(pieces, _batches_of_texts(batches, name))
         rare = RareSpans.learn(lambda: _batches_of_texts(batches, name))
         return cls(

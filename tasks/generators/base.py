@@ -87,16 +87,17 @@ class DataGenerator(nn.Module, ABC):
         """What to minimise, in the order in which the loop takes a step for each."""
         return [Objective("loss")]
 
-    def label_axes(self) -> dict[str, int]:
+    def label_axes(self, n_labels: int) -> dict[str, int]:
         """Names of weights with a slice for each label -> the dimension along which the slices are.
 
         Slices behind those of the labels stand for none of them. A training that starts from another
-        model (`tasks.training.transfer`) takes over the slices of labels that both know.
+        model (`tasks.training.transfer`) takes over the slices of labels that both know. By default
+        these are all embeddings of so many labels, or of one more.
         """
         return {
             f"{name}.weight": 0
             for name, module in self.named_modules()
-            if isinstance(module, nn.Embedding) and "label" in name
+            if isinstance(module, nn.Embedding) and module.num_embeddings - n_labels in (0, 1)
         }
 
     @abstractmethod

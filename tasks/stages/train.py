@@ -112,7 +112,7 @@ def train(
         return
     with Checkpoint.locked(folder) as checkpoint:
         with tracker.run(about, checkpoint.folder / KEY_FILE) as run:
-            fitted = share(checkpoint=checkpoint, report=run.log)
+            fitted = share(checkpoint=checkpoint, report=run.log, observer=run)
             with new_folder(model) as draft:
                 save_model(draft, params.kind, params.generator, settings, fitted)
                 if record and record.method == "generate":

@@ -182,7 +182,7 @@ def inherit(
             f" generator_params: expected some of {_listed(new)} with the same shapes; set"
             " init_from to null, or generator_params to those of the parent"
         )
-    frozen = _freeze(generator, freeze, {*new, *by_label})
+    frozen = _freeze(generator, freeze, [*new, *by_label])
     _log.info(
         "started from %s (sha256 %s): %d weights taken over, %d by label, %d new, %d frozen",
         *(parent.place, parent.sha256[:12], len(taken), len(by_label), len(new), len(frozen)),
@@ -198,7 +198,7 @@ def _copy(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Overwrite what fits; the names of what was taken over, partly so by label, and not."""
     old_labels, labels = _labels_of(parent.encoder), _labels_of(encoder)
-    axes = generator.label_axes() if old_labels and labels else {}
+    axes = generator.label_axes(len(labels)) if old_labels and labels else {}
     taken: list[str] = []
     by_label: list[str] = []
     new: list[str] = []

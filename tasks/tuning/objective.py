@@ -30,8 +30,9 @@ from tasks.stages.sample import sample
 from tasks.stages.split import split
 from tasks.storage import new_folder, read_batches
 from tasks.training.checkpoint import Checkpoint
-from tasks.training.loop import Report, fit
+from tasks.training.loop import fit
 from tasks.training.model import generator_params, save_model
+from tasks.training.trainer import Report
 from tasks.training.transfer import Parent
 from tasks.tuning.space import apply
 

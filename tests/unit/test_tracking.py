@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
+from PIL import Image
 
 from tasks import tracking
 from tasks.errors import TrackingUnavailable, WorkspaceError
@@ -122,6 +124,32 @@ def test_a_run_may_be_part_of_another(
     assert found.data.tags["trial.state"] == "pruned"
     assert "mlflow.parentRunId" not in _run(client, whole).data.tags
     assert [item.path for item in client.list_artifacts(whole.id)] == ["model.json"]
+
+
+def test_samples_are_shown_once_a_step(
+    tracker: Tracker, client: MlflowClient, tmp_path: Path
+) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (4, 4)).save(stream, format="PNG")
+    with tracker.run(TRAINING, tmp_path / "key") as run:
+        run.show(5, ".png", stream.getvalue())
+        run.show(10, ".txt", b"ham: ok\n")
+    with tracker.run(TRAINING, tmp_path / "key") as again:
+        for step in (5, 10, 15):
+            again.show(step, ".png", stream.getvalue())
+    pictures = [item.path for item in client.list_artifacts(run.id, "images")]
+    shown = {path.split("+timestamp")[0] for path in pictures}
+    # A picture and a small one of it, for each step.
+    assert (len(pictures), shown) == (4, {"images/samples+step+5", "images/samples+step+15"})
+    texts = [item.path for item in client.list_artifacts(run.id, "samples")]
+    assert texts == ["samples/step-00000010.txt"]
+
+
+def test_a_warning_is_a_tag(tracker: Tracker, client: MlflowClient, tmp_path: Path) -> None:
+    with tracker.run(TRAINING, tmp_path / "key") as run:
+        run.warn("first")
+        run.warn("then")
+    assert _run(client, run).data.tags["proofmint.warning"] == "then"
 
 
 def test_a_failed_training_is_a_failed_run(

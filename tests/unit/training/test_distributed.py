@@ -19,8 +19,9 @@ from tasks.storage import StoredRows, write_dataset
 from tasks.training import distributed
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.distributed import Group
-from tasks.training.loop import Report, fit
+from tasks.training.loop import fit
 from tasks.training.model import Fitted
+from tasks.training.trainer import Report
 from tests.fakes import (
     NumbersGan,
     NumbersGenerator,

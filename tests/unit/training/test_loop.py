@@ -12,9 +12,10 @@ from tasks.params import TrainParams
 from tasks.training import distributed, order
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.data import Rows
-from tasks.training.loop import Report, fit
+from tasks.training.loop import fit
 from tasks.training.model import Fitted
 from tasks.training.step import Stepper
+from tasks.training.trainer import Report
 from tests.fakes import (
     NumbersGan,
     NumbersGenerator,

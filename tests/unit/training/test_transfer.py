@@ -15,8 +15,9 @@ from tasks.errors import ParamsError
 from tasks.params import Record, TrainParams
 from tasks.schema import Column
 from tasks.training.checkpoint import Checkpoint
-from tasks.training.loop import Report, fit
+from tasks.training.loop import fit
 from tasks.training.model import Fitted
+from tasks.training.trainer import Report
 from tasks.training.transfer import Origin, Parent, inherit
 from tests.fakes import (
     NumbersEncoder,
