@@ -172,6 +172,8 @@ def _trained(
     try:
         fitted = fit(cls, cls.Params(), schema, examples.rows, settings, seed=seed)
     except NothingToLearn:
+        if schema.kind != "tabular":
+            raise
         # One row again and again, or identifiers alone: beside a coin there is something to train.
         name = f"{max(schema.main.column_names, key=len)} coin"
         coin = Column(name=name, type="bool", meaning="boolean")
