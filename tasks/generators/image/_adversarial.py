@@ -29,7 +29,9 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import DataGenerator, Objective, Recipe
+from tasks.generators.image._levels import nearest_levels, scaled_levels
 from tasks.generators.labels import draw_labels
+from tasks.generators.precision import mixed_precision
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 
@@ -82,12 +84,15 @@ class AdversarialGenerator(DataGenerator):
 
     def forward(self, batch: Mapping[str, Tensor], objective: str = "generator") -> Tensor:
         """What the discriminator loses on a real and a fake image, or the generator on a fake one."""
-        labels = batch["labels"].long()
+        with mixed_precision(batch["labels"].device):
+            return self._losses(batch["pixels"], batch["labels"].long(), objective)
+
+    def _losses(self, levels: Tensor, labels: Tensor, objective: str) -> Tensor:
         noise = torch.randn(len(labels), self.latent_dim, device=labels.device)
         if objective == "generator":
             fake = self._blurred(self.generator(noise, labels))
             return self.generator_loss(self.discriminator(fake, labels))
-        real = self._blurred(batch["pixels"] * (2 / max(self.n_levels - 1, 1)) - 1.0)
+        real = self._blurred(scaled_levels(levels, self.n_levels))
         with torch.no_grad():
             fake = self._blurred(self.generator(noise, labels))
         scores = self.discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
@@ -113,9 +118,10 @@ class AdversarialGenerator(DataGenerator):
         """Draw labels by their frequency in training, or those that are held, then images."""
         labels = draw_labels(self.encoder.labels, n, rng, conditions)
         noise = torch.randn(n, self.latent_dim, generator=rng, device=rng.device)
-        places = (self.generator(noise, labels) + 1) * ((self.n_levels - 1) / 2)
+        with mixed_precision(rng.device):
+            images = self.generator(noise, labels)
         return {
-            "pixels": places.round().clamp(0, self.n_levels - 1).to(torch.uint8),
+            "pixels": nearest_levels(images, self.n_levels),
             "labels": labels.to(self.encoder.labels.dtype),
         }
 

@@ -52,9 +52,17 @@ def channels_by_depth(encoder: ImageEncoder, channels: int | None) -> list[int]:
         channels: at depth 1; None: fewer for larger images, so that a layer takes about as long.
     """
     if channels is None:
-        channels = min(64, max(16, 2048 // max(encoder.height, encoder.width) // 8 * 8))
+        channels = min(64, max(16, 1_024 // max(encoder.height, encoder.width) // 8 * 8))
     n_halvings = len(halved_sizes(encoder.height, encoder.width)) - 1
     return [min(channels * 2**i, max(channels, MAX_CHANNELS)) for i in range(n_halvings)]
+
+
+def padded_to_even(x: Tensor) -> Tensor:
+    """(B, C, H, W) with a last row or column of zeros where there are odd numbers of them.
+
+    So that a convolution with stride 2 sees the last ones, and gives sizes halved upwards.
+    """
+    return functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
 
 
 class ConditionalNorm(nn.Module):
@@ -109,11 +117,12 @@ class ConvolutionalGenerator(nn.Module):
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """An image for each row."""
         x: Tensor = self.first(torch.cat([noise, self.label(labels)], dim=1))
+        x = x.contiguous(memory_format=torch.channels_last)
         for depth in reversed(range(len(self.layers))):
             height, width = self.sizes[depth]
             h = functional.relu(self.norms[depth](x, labels))
             x = self.layers[depth](h)[:, :, :height, :width]
-        return x.tanh()
+        return x.float().tanh()
 
 
 class ConvolutionalDiscriminator(nn.Module):
@@ -140,11 +149,9 @@ class ConvolutionalDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """The score of each image; higher is more real."""
-        x = images
+        x = images.contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
-            # A last row or column of odd sizes would be left out.
-            x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-            x = functional.leaky_relu(layer(x), LEAK)
+            x = functional.leaky_relu(layer(padded_to_even(x)), LEAK)
         return cast(Tensor, self.head(x.flatten(1), labels))
 
 
@@ -161,13 +168,12 @@ class Projection(nn.Module):
 
     def __init__(self, in_size: int, n_labels: int) -> None:
         super().__init__()
-        # No bias: a Wasserstein distance does not depend on it.
-        self.shared = nn.Linear(in_size, 1, bias=False)
+        self.shared = nn.Parameter(torch.randn(in_size) * in_size**-0.5)
         self.own = nn.Embedding(n_labels, in_size)
         nn.init.normal_(self.own.weight, std=in_size**-0.5)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """The score of each row."""
-        shared: Tensor = self.shared(features)
-        own: Tensor = features * self.own(labels)
-        return shared[:, 0] + own.sum(dim=1)
+        # Not a product of matrices, which would be rounded to bfloat16.
+        weights: Tensor = self.shared + self.own(labels)
+        return (features.float() * weights).sum(dim=1)
