@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from PIL import Image
@@ -29,7 +30,14 @@ from tests.datasets import table_of
 
 N_ROWS = 64
 CPU = torch.device("cpu")
-SMALL = {("image", "ddpm"): {"width": 32, "blocks": 1, "steps": 4}}
+SMALL: dict[tuple[Kind, str], dict[str, Any]] = {
+    ("image", "ddpm"): {"width": 32, "blocks": 1, "steps": 4},
+    ("multimodal", "paired"): {
+        "image": "vae",
+        "image_params": {"channels": 8},
+        "text_params": {"width": 16, "n_layers": 1, "n_heads": 2},
+    },
+}
 """Settings of generators whose own are too slow for a suite."""
 
 
@@ -114,7 +122,26 @@ def _texts() -> tuple[DatasetSchema, pa.RecordBatch]:
     return schema, pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(table))
 
 
-DATA = {"tabular": _table, "image": _images, "text": _texts}
+def _paired() -> tuple[DatasetSchema, pa.RecordBatch]:
+    """Each digit with a sentence about it, and two labels."""
+    _, images = _images()
+    _, texts = _texts()
+    table = TableSchema(
+        name="pairs",
+        columns=(
+            Column(name="image", type="image", meaning="image", nullable=False),
+            Column(name="text", type="string", meaning="text", nullable=False),
+            Column(name="kind", type="string", meaning="categorical", nullable=False),
+            Column(name="long", type="bool", meaning="boolean", nullable=False),
+        ),
+    )
+    lengths = pc.utf8_length(texts["text"])
+    arrays = [images["image"], texts["text"], texts["label"], pc.greater(lengths, 15)]
+    schema = DatasetSchema(kind="multimodal", tables=(table,), target="kind")
+    return schema, pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(table))
+
+
+DATA = {"tabular": _table, "image": _images, "text": _texts, "multimodal": _paired}
 GENERATORS = [
     (kind, name) for kind in get_args(Kind) for name in registry.names(f"tasks.generators.{kind}")
 ]
