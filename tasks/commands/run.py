@@ -13,8 +13,10 @@ from tasks.commands import embedded_airflow
 from tasks.commands.check import check_settings
 from tasks.commands.release import check_committed, release
 from tasks.errors import ParamsError, ProofmintError
+from tasks.params import PARAMS_FILE
+from tasks.params import load_dataset as load_params
 from tasks.pipeline import PipelineError, load_dataset
-from tasks.workspace import locked, stage_environment, state_of
+from tasks.workspace import Layout, locked, stage_environment, state_of
 
 
 def run(project: Path, dataset: str, *, airflow: bool) -> int:
@@ -35,9 +37,15 @@ def run(project: Path, dataset: str, *, airflow: bool) -> int:
     if airflow:
         run_dag(project, dataset, report=print)
         return 0
+    from tasks.training.parents import parent_has_changed  # it brings torch
+
     check_settings(project, dataset)
     check_committed(project, dataset)
     with locked(state_of(project) / "locks" / f"run-{dataset}"):
+        at = Layout(project, dataset)
+        if parent_has_changed(load_params(project / PARAMS_FILE, dataset), at):
+            print(f"{dataset}: the model that it starts from has changed; training again")
+            _repro(project, ["--force", "--single-item", f"train@{dataset}"])
         _repro(project, [stage.address for stage in stages])
         return release(project, dataset)
 
@@ -91,12 +99,12 @@ def _line(dataset: str, event: Mapping[str, Any]) -> str:
     return f"{task} {'executed' if event['executed'] else 'cached':<9}{event['seconds']:>7.1f} s"
 
 
-def _repro(project: Path, addresses: list[str]) -> None:
+def _repro(project: Path, arguments: list[str]) -> None:
     """`dvc repro` on this terminal."""
     with tempfile.TemporaryDirectory() as folder:
         fault = Path(folder) / "fault.json"
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *addresses],
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments],
             cwd=project,
             env={**stage_environment(), "PROOFMINT_FAULT_FILE": str(fault)},
             check=False,

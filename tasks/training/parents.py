@@ -6,8 +6,10 @@
     some/folder                       a model, or the checkpoint of a training
     any of these#1f3a9c2b             the same, whose sha256 must begin so
 
-The first is the same for ever. Of the others, DVC cannot tell when they change: it compares what
-params.yaml says, not what stands there. So they are used with a warning that has the text to write.
+The first and the last are the same for ever. Of the others, DVC cannot tell when they change: it
+compares what params.yaml says, not what stands there. So they come with a warning that has the text
+to write, `proofmint run` trains again where another model stands there now, and in the worktree of a
+run, where DVC would take up what an earlier run has made, they are refused.
 """
 
 import logging
@@ -22,7 +24,7 @@ from tasks import versions
 from tasks.errors import DataError, ParamsError, WorkspaceError
 from tasks.generators.base import DataGenerator
 from tasks.params import NAME_PATTERN, DatasetParams
-from tasks.storage import digest, is_stored
+from tasks.storage import digest, is_stored, read_json
 from tasks.training.checkpoint import CHECKPOINT_FILE, Checkpoint
 from tasks.training.model import MODEL_FILE, generator_class, load_model
 from tasks.training.transfer import Origin, Parent
@@ -70,12 +72,29 @@ def find_parent(params: DatasetParams, root: Path) -> Parent | None:
     _check_pin(parent, form["sha256"])
     if not form["version"] and not form["sha256"]:
         fixed = place if place != parent.place else f"{place}#{parent.sha256[:PINNED_CHARS]}"
-        _log.warning(
-            "train.init_from: another model at %s would not be noticed by DVC; write %s to name this"
-            " one for good",
-            *(parent.place, fixed),
+        message = (
+            f"train.init_from: another model at {parent.place} would not be noticed by DVC; write"
+            f" {fixed} to name this one for good"
         )
+        if root.resolve() != project_of(root).resolve():
+            raise ParamsError(message)
+        _log.warning("%s", message)
     return parent
+
+
+def parent_has_changed(params: DatasetParams, at: Layout) -> bool:
+    """Whether the model that stands there started from another one than `init_from` names now.
+
+    Raises:
+        ProofmintError: as `find_parent`.
+    """
+    if params.train.init_from is None or not is_stored(at.model / MODEL_FILE):
+        return False
+    began = read_json(at.model / MODEL_FILE)["training"].get("parent", {})
+    if began.get("from") != params.train.init_from:
+        return False  # another text, which DVC sees
+    parent = find_parent(params, at.root)
+    return parent is not None and parent.sha256 != began.get("sha256")
 
 
 def _folder(place: str, root: Path) -> Path | None:
