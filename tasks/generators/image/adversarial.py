@@ -63,7 +63,7 @@ class AdversarialParams(Record):
     )
     steps: int = Field(default=10, ge=1, le=1_000, description="of pgd")
     channels: int = Field(
-        default=32,
+        default=16,
         ge=4,
         le=512,
         multiple_of=4,

@@ -58,7 +58,7 @@ def test_words_come_from_the_longest_known_context():
     # After "they go" came home alone, so the shorter context gives another word.
     # Four draws of home, out and home are all home in a fifth of the cases: any word then.
     others = [model.draw(["they", "go"], "home", rng) for _ in range(100)]
-    assert "home" not in others
+    assert others.count("home") <= 3
     assert others.count("out") > 60
     every = {"we", "go", "home", "out", "they", "rain"}
     assert {model.draw(["never", "seen"], "?", rng) for _ in range(200)} == every
