@@ -10,11 +10,12 @@ Its name is the function's name. Nothing else has to know of it: it is found her
 `evaluate.metrics` of params.yaml asks for it or is null, and shown in the report.
 """
 
+import functools
 import importlib
 import math
 import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from threadpoolctl import threadpool_limits
@@ -30,6 +31,10 @@ PACKAGE = "tasks.evaluation"
 
 DIGITS = 6
 """Significant digits that are written: the ones after them depend on the processor."""
+
+
+VIEWS: tuple[Kind, ...] = ("image", "text")
+"""Kinds as which multimodal data is measured too."""
 
 
 class NotApplicable(Exception):
@@ -136,8 +141,28 @@ def metrics_of(kind: Kind) -> dict[str, Metric]:
         for member in vars(importlib.import_module(name)).values()
         if isinstance(member, Metric) and kind in member.kinds
     }
+    if kind == "multimodal":
+        found |= {m.name: m for view in VIEWS for m in _of_view(view)}
     families = get_args(Family)
     return dict(sorted(found.items(), key=lambda item: families.index(item[1].family)))
+
+
+def _of_view(view: Kind) -> list[Metric]:
+    """The metrics of the images, or of the texts, of multimodal data; `<view>_` is before their names."""
+    return [
+        replace(
+            one,
+            name=f"{view}_{one.name}",
+            label=f"{one.label} ({view}s)",
+            kinds=("multimodal",),
+            function=functools.partial(_in_view, view, one),
+        )
+        for one in metrics_of(view).values()
+    ]
+
+
+def _in_view(view: Kind, one: Metric, comparison: Comparison) -> Outcome:
+    return one(comparison.views[view])
 
 
 def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) -> list[Metric]:
@@ -154,7 +179,9 @@ def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) ->
     """
     known = metrics_of(kind)
     if not known:
-        raise ParamsError(f"expected kind tabular, image or text, found {kind!r}: it has no metrics yet")
+        raise ParamsError(
+            f"expected kind tabular, image or text, found {kind!r}: it has no metrics yet"
+        )
     if unknown := [name for name in names or [] if name not in known]:
         raise ParamsError(
             f"evaluate.metrics: {', '.join(map(repr, unknown))} unknown for kind {kind};"

@@ -6,7 +6,7 @@ left out, because neither closeness nor frequency of their values means anything
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from tasks.errors import DataError
 from tasks.evaluation.images import Components, ImageSet, read_images
+from tasks.evaluation.paired_rows import few_rows, labelled
 from tasks.evaluation.rows import (
     AllContents,
     AllRows,
@@ -51,6 +52,7 @@ class Comparison:
         synthetic: what it made, as many.
         every: all rows of each, as they are in the files.
         seed: of the dataset; see `rng`.
+        views: of a multimodal dataset the same rows as images and as texts, by these kinds.
     """
 
     kind: Kind
@@ -64,6 +66,7 @@ class Comparison:
     synthetic: Rows
     every: Mapping[Part, AllRows]
     seed: int = field(default=0)
+    views: Mapping[str, "Comparison"] = field(default_factory=dict)
     _done: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -127,6 +130,8 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
         return _load_images(tables, schema, seed)
     if schema.kind == "text":
         return _load_texts(tables, schema, seed)
+    if schema.kind == "multimodal":
+        return _load_pairs(tables, schema, seed)
     numeric = tuple(column for column in schema.main.columns if _is_numeric(column))
     discrete = tuple(column for column in schema.main.columns if _is_discrete(column))
     if not numeric and not discrete:
@@ -251,6 +256,18 @@ def _load_texts(
         },
         seed=seed,
     )
+
+
+def _load_pairs(
+    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
+) -> Comparison:
+    """Images and texts of the same rows; what all rows have in common is that of the images."""
+    with few_rows(tables, rng_for(seed, "evaluate", "pairs")) as places:
+        views = {
+            "image": _load_images(places, labelled(schema), seed),
+            "text": _load_texts(places, labelled(schema), seed),
+        }
+    return replace(views["image"], kind="multimodal", schema=schema, views=views, _done={})
 
 
 def _label_codes(
