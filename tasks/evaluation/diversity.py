@@ -7,8 +7,8 @@ import numpy as np
 
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
-from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.features.points import judged_points
 from tasks.evaluation.projection import projection
 from tasks.params import Threshold
 from tasks.privacy.distances import nearest, pairwise
@@ -63,7 +63,7 @@ def equal_sets(comparison: Comparison) -> Sets:
     Raises:
         NotApplicable: there are too few rows.
     """
-    parts = [sampled_points(comparison, part) for part in ("train", "holdout", "synthetic")]
+    parts = [judged_points(comparison, part) for part in ("train", "holdout", "synthetic")]
     n_rows = min(MAX_ROWS, *map(len, parts))
     if n_rows <= N_NEIGHBOURS:
         raise NotApplicable(f"needs more than {N_NEIGHBOURS} rows of each set, found {n_rows}")
@@ -144,7 +144,11 @@ def density(comparison: Comparison) -> Outcome:
     source="Alaa et al. 2022, arXiv:2102.08921, sections 3.1 and 4: integrated alpha-precision",
 )
 def alpha_precision(comparison: Comparison) -> Outcome:
-    """Differs: distances of table rows (Gower) or components in place of a learned embedding."""
+    """Of at most 2,000 rows of each origin.
+
+    Differs: distances of table rows (Gower), of texts or of a classifier's features in place of a
+    learned embedding.
+    """
     sets = _paired(comparison)
     real = np.sort(to_centre(sets.train, sets.train))
     levels = [
@@ -170,7 +174,8 @@ def beta_recall(comparison: Comparison) -> Outcome:
 
     For fresh real rows that is so half the time, so the reference is about 0.5, not 1.
 
-    Differs: distances of table rows (Gower) or components in place of a learned embedding.
+    Differs: distances of table rows (Gower), of texts or of a classifier's features in place of a
+    learned embedding.
     """
     sets = _paired(comparison)
     levels = []

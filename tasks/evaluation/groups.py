@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.categories import Categories, categories_of
-from tasks.evaluation.closest import sampled_points
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.features.points import judged_points
 from tasks.evaluation.few_values import MAX_NUMBERS
 from tasks.evaluation.plots import MIN_ROWS as MIN_SHOWN
 from tasks.evaluation.rows import Part
@@ -144,7 +144,7 @@ def rare_groups(comparison: Comparison) -> Outcome:
 def cluster_coverage(comparison: Comparison) -> Outcome:
     """k-means of the training rows, 50 clusters, fewer where they would have under 40 rows."""
     rng = comparison.rng("cluster_coverage")
-    parts = [sampled_points(comparison, part) for part in ("train", "holdout", "synthetic")]
+    parts = [judged_points(comparison, part) for part in ("train", "holdout", "synthetic")]
     n_rows = min(CLUSTERED_ROWS, *map(len, parts))
     n_clusters = min(N_CLUSTERS, n_rows // ROWS_PER_CLUSTER)
     if n_clusters < 2:

@@ -96,7 +96,7 @@ class Components:
         # With one thread sums have one order, so every machine of a kind gives the same bytes.
         with threadpool_limits(limits=1):
             mean = fitted.mean(axis=0)
-            return cls(mean, _principal_directions(fitted - mean))
+            return cls(mean, principal_directions(fitted - mean))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Shape: (N, H, W, C) uint8 to (N, K) float64."""
@@ -141,7 +141,7 @@ def _flat(pixels: np.ndarray) -> np.ndarray:
     return scaled.astype(np.float64)
 
 
-def _principal_directions(centred: np.ndarray) -> np.ndarray:
+def principal_directions(centred: np.ndarray) -> np.ndarray:
     """Shape: (N, D) to (D, K), orthonormal; a zero column if the rows are all the same."""
     scatter, directions = np.linalg.eigh(centred.T @ centred)
     # Directions without variance hold rounding errors, which trees would take for differences.

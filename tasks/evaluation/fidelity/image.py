@@ -6,6 +6,7 @@ import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.features.images import features_of
 from tasks.evaluation.intervals import N_GROUPS, Interval, of_jackknife
 from tasks.evaluation.plots import column_plots
 from tasks.evaluation.rows import MISSING
@@ -18,30 +19,37 @@ from tasks.params import Threshold
     goal="lower",
     kinds=("image",),
     explanation=(
-        "Distance between the Gaussians that fit real and synthetic images, in units of the real"
-        " images' variance: 0 is the same, 1 is as far as the spread of the real images."
+        "Distance between the Gaussians that fit what a classifier sees in real and in synthetic"
+        " images, in units of the real images' variance: 0 is the same, 1 is as far as the spread"
+        " of the real images."
     ),
-    source="Heusel et al. 2017, arXiv:1706.08500, on principal components of pixels",
-    threshold=Threshold(at_most_reference_plus=0.2),
+    source="Heusel et al. 2017, arXiv:1706.08500, on features of a classifier of the real images",
+    threshold=Threshold(at_most_reference_plus=0.3),
 )
 def frechet_distance(comparison: Comparison) -> Outcome:
     """The intervals leave out a twentieth of the synthetic, or holdout, images in turn.
 
-    Differs: principal components in place of a network's features; divided by the variance.
+    Of equally many synthetic and holdout images, because it grows the fewer there are.
+
+    Differs: features of a small classifier of the training images in place of the Inception
+    network's; each divided by its standard deviation, all together by their variance.
     """
-    holdout, synthetic = comparison.equal
-    if len(synthetic) < 2:
-        raise NotApplicable(f"needs two images to have a variance, found {len(synthetic)}")
-    variance = float(comparison.train.numbers.var(axis=0).sum())
+    features = features_of(comparison)
+    n_rows = min(len(features.holdout), len(features.synthetic))
+    if n_rows < 2:
+        raise NotApplicable(f"needs two images to have a variance, found {n_rows}")
+    variance = float(features.real.vectors.var(axis=0).sum())
     if variance == 0:
         raise NotApplicable("all training images are the same")
     rng = comparison.rng("frechet_distance")
 
     def distance(rows: np.ndarray) -> float:
-        return gaussian_distance(comparison.train.numbers, rows) / variance
+        return gaussian_distance(features.real.vectors, rows) / variance
 
-    value, interval = jackknife(distance, synthetic.numbers, rng)
-    reference, reference_interval = jackknife(distance, holdout.numbers, rng)
+    (value, interval), (reference, reference_interval) = (
+        jackknife(distance, one.vectors[rng.permutation(len(one))[:n_rows]], rng)
+        for one in (features.synthetic, features.holdout)
+    )
     return Outcome(value, reference, interval, reference_interval)
 
 

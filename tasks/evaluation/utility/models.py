@@ -15,8 +15,6 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tasks.evaluation import boosting
 from tasks.evaluation.boosting import Inputs
@@ -157,11 +155,21 @@ def _forest(problem: Problem, known: Labelled) -> Predict:
     return lambda rows: np.asarray(classifier.predict_proba(design.ordinal(rows)), np.float64)
 
 
-def _components(_: Problem, known: Labelled) -> Predict:
-    """Logistic regression on the principal components of images."""
-    logistic = LogisticRegression(C=0.1, max_iter=1000)
-    model = _converged_or_not(make_pipeline(StandardScaler(), logistic), known.numbers, known)
-    return lambda rows: np.asarray(model.predict_proba(rows.numbers), np.float64)
+def _network(_: Problem, known: Labelled) -> Predict:
+    """A small convolutional network, for images; the same start for all rows that it learns from."""
+    # What compares tables need not wait for torch.
+    from tasks.evaluation.features.network import learn
+
+    n_classes = int(known.target.max()) + 1
+    model = learn(_pixels(known), known.target, n_classes, np.random.default_rng(0))
+    return lambda rows: model.probabilities(_pixels(rows))
+
+
+def _pixels(rows: Labelled) -> np.ndarray:
+    """Shape: (N, H, W, C) uint8."""
+    if rows.contents is None:
+        raise ValueError("expected images, found rows without pixels")
+    return rows.contents
 
 
 def _words(_: Problem, known: Labelled) -> Predict:
@@ -200,5 +208,5 @@ def _spread(known: Labelled, n: int) -> Labelled:
 BOOSTING = Family("boosted trees", _boosting)
 LINEAR = Family("linear model", _linear)
 FOREST = Family("random forest", _forest)
-COMPONENTS = Family("logistic regression", _components)
+NETWORK = Family("convolutional network", _network)
 WORDS = Family("logistic regression of words", _words)

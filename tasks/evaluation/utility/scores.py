@@ -18,6 +18,9 @@ N_DRAWS = 200
 LOWEST = -1.0
 """R2 at most this is worse than any use can be; how much worse says nothing."""
 
+MIN_LABEL_ROWS = 10
+"""Rows of a class below which its recall alone says nothing."""
+
 _CHUNK = 2_000_000
 """Weights that are handled at a time."""
 
@@ -78,6 +81,27 @@ def macro_f1(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) ->
         scores.append(score)
     known = np.isfinite(scores)
     return np.asarray(np.where(known, scores, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
+def lowest_recall(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share of its rows whose most probable class is theirs, of the class with the lowest.
+
+    Classes of fewer than `MIN_LABEL_ROWS` rows do not count.
+
+    Shape:
+        target: (N,) a class.
+        prediction: (N, classes) probabilities.
+        weights: (B, N).
+        returns: (B,).
+    """
+    chosen = prediction.argmax(axis=1)
+    recalls = [np.full(len(weights), np.nan)]
+    for one in np.flatnonzero(np.bincount(target) >= MIN_LABEL_ROWS):
+        n_drawn = weights @ (target == one)
+        recall = np.full(len(weights), np.nan)
+        np.divide(weights @ ((target == one) & (chosen == one)), n_drawn, recall, where=n_drawn > 0)
+        recalls.append(recall)
+    return np.asarray(np.fmin.reduce(recalls))
 
 
 def class_auc(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:

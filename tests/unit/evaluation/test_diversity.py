@@ -186,9 +186,9 @@ def test_odd_tables_have_values_or_reasons(
 
 
 def test_images_have_diversity_too(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8), dtype=np.uint8)
-    schema, rows = images(pixels, np.arange(300) % 10)
-    parts = [rows.slice(start, 100) for start in (0, 100, 200)]
+    pixels = np.random.default_rng(0).integers(0, 256, (540, 8, 8), dtype=np.uint8)
+    schema, rows = images(pixels, np.arange(540) % 5)
+    parts = [rows.slice(start, 180) for start in (0, 180, 360)]
     found, plots = measure(ALL, compare(tmp_path, schema, *parts))
     assert {one.name for one in found if one.value is None} <= {"rare_groups"}
     assert "projection" in plots
