@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from tasks.encoding.base import Batches, Encoder, Preview
+from tasks.encoding.decoding import decode_images
 from tasks.encoding.grid import grid_of
 from tasks.encoding.labels import Labels
 from tasks.errors import DataError
@@ -68,9 +69,10 @@ class ImageEncoder(Encoder):
         seen = np.zeros(256, dtype=bool)
         counts: Counter[str] = Counter()
         for batch in batches():
-            for image in _open(batch.column(name)):
-                forms[image.mode, image.width, image.height] += 1
-                seen[np.unique(np.asarray(image))] = True
+            for mode, pixels in decode_images(batch.column(name)):
+                forms[mode, pixels.shape[1], pixels.shape[0]] += 1
+                if mode in MODES:
+                    seen[pixels] = True
             if schema.target is not None:
                 counts.update(Labels.counted(batch.column(schema.target)))
         mode, width, height = _one_form(forms)
@@ -82,12 +84,11 @@ class ImageEncoder(Encoder):
         """Level indices of the pixels and indices of the labels."""
         shape = (self.height, self.width, self.channels)
         pixels = np.empty((batch.num_rows, *shape), dtype=np.uint8)
-        for i, image in enumerate(_open(batch.column(self._image_column))):
-            values = np.asarray(image)
+        for i, (mode, values) in enumerate(decode_images(batch.column(self._image_column))):
             if values.size != pixels[i].size or values.shape[:2] != shape[:2]:
                 raise DataError(
                     f"expected images of {self.width} x {self.height} pixels and"
-                    f" {self.channels} channels, found {image.width} x {image.height}, {image.mode}"
+                    f" {self.channels} channels, found {values.shape[1]} x {values.shape[0]}, {mode}"
                 )
             pixels[i] = values.reshape(shape)
         indices = _nearest_level(self.levels)[pixels]
@@ -163,16 +164,6 @@ def _image_column(schema: DatasetSchema) -> str:
 
 def _label_column(schema: DatasetSchema) -> Column | None:
     return None if schema.target is None else schema.main.column(schema.target)
-
-
-def _open(values: pa.Array) -> Iterator[Image.Image]:
-    for i, value in enumerate(values.field("bytes").to_pylist()):
-        try:
-            with Image.open(io.BytesIO(value or b"")) as image:
-                image.load()
-                yield image
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"cannot read the image in row {i} of a batch: {error}") from error
 
 
 def _one_form(forms: Counter[tuple[str, int, int]]) -> tuple[str, int, int]:

@@ -1,13 +1,17 @@
 """The rows of a training as tensors, encoded once: on the device where they fit, else mapped files.
 
-Both ways give the same numbers, so that a model does not depend on how much memory there was.
+Both ways give the same numbers, so that a model does not depend on how much memory there was. Rows
+that are not on the device are fetched by a thread while the step before them is computed: from files
+into memory, and for a GPU into pinned memory, from which it copies them itself.
 """
 
 import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,6 +40,8 @@ class Rows:
         self.home = next(iter(tensors.values())).device
         self.device = device
         self._maps: list[mmap.mmap] = []
+        self._fetcher: ThreadPoolExecutor | None = None
+        self._coming: dict[tuple[int, int], _Coming] = {}
 
     @classmethod
     def encode(
@@ -110,12 +116,56 @@ class Rows:
 
     def take(self, index: Tensor) -> dict[str, Tensor]:
         """The rows at `index`, which is on `home`; they are on `device`."""
-        return {name: tensor[index].to(self.device) for name, tensor in self.tensors.items()}
+        coming = self._coming.pop(_key(index), None)
+        rows = coming.rows.result() if coming else self._gather(index)
+        # Asynchronous from pinned memory alone.
+        return {name: t.to(self.device, non_blocking=True) for name, t in rows.items()}
+
+    def prepare(self, indices: Sequence[Tensor]) -> None:
+        """Begin to fetch the rows at those of these indices that are not coming yet; forget others."""
+        if self.home == self.device and not self.is_mapped:
+            return
+        if self._fetcher is None:
+            # How many threads torch computes with is a setting of each thread.
+            self._fetcher = ThreadPoolExecutor(
+                1, "rows", initializer=torch.set_num_threads, initargs=(1,)
+            )
+        before, self._coming = self._coming, {}
+        for index in indices:
+            key = _key(index)
+            self._coming[key] = before.get(key) or _Coming(
+                index, self._fetcher.submit(self._gather, index)
+            )
+
+    def _gather(self, index: Tensor) -> dict[str, Tensor]:
+        """The rows at `index`, on `home`: pinned, if a GPU is to copy them."""
+        rows = {name: tensor[index] for name, tensor in self.tensors.items()}
+        if self.device.type == "cuda" and self.home.type == "cpu":
+            rows = {name: tensor.pin_memory() for name, tensor in rows.items()}
+        return rows
 
     def release(self) -> None:
         """Give back the memory through which files were read and written; they keep the rows."""
         for mapped in self._maps:
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """Rows that are being fetched.
+
+    Attributes:
+        index: held, so that no other index can lie at its place in memory meanwhile.
+        rows: what they will be.
+    """
+
+    index: Tensor
+    rows: Future[dict[str, Tensor]]
+
+
+def _key(index: Tensor) -> tuple[int, int]:
+    """Tells indices apart as long as they are in memory."""
+    return index.data_ptr(), len(index)
 
 
 def budget_bytes(device: torch.device, memory_gib: float | None) -> float:

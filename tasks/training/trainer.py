@@ -230,22 +230,32 @@ class Trainer:
         rate = learning_rate(self.recipe, state.step, self.n_steps)
         if not state.generator.training:
             state.train()
+        own = self._batches(batches, state.step)
+        if self.stepper.n_parts == 1 and not self.private:
+            ends_epoch = (state.step + 1) % len(batches) == 0
+            self.rows.prepare(
+                [*own, *([] if ends_epoch else self._batches(batches, state.step + 1))]
+            )
         turn, means = 0, []
         for objective in state.objectives.values():
             state.select(objective.name)
             losses = []
             for _ in range(objective.steps):
-                place = (state.step + turn * len(batches) // self.turns) % len(batches)
                 losses.append(
-                    self.stepper.minimise(
-                        objective.name, batches[place], rate * objective.rate, turn
-                    )
+                    self.stepper.minimise(objective.name, own[turn], rate * objective.rate, turn)
                 )
                 turn += 1
             means.append(torch.stack(losses).mean())
         state.update_average(self.recipe.ema_decay)
         state.step += 1
         return torch.stack(means)
+
+    def _batches(self, batches: Sequence[Tensor], step: int) -> list[Tensor]:
+        """The batch of each step of an optimizer within a step of the loop."""
+        return [
+            batches[(step + turn * len(batches) // self.turns) % len(batches)]
+            for turn in range(self.turns)
+        ]
 
     def _record(self, losses: list[Tensor], ends_epoch: bool) -> None:
         """Report the steps since the last time; at the end of an epoch, validate."""

@@ -43,6 +43,22 @@ def test_rows_in_memory_and_in_files_are_the_same(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+def test_rows_that_are_coming_are_those_that_are_taken(
+    stored: StoredRows, encoder: NumbersEncoder, tmp_path: Path
+) -> None:
+    rows = Rows.encode(encoder, stored, CPU, budget_bytes=0, scratch=tmp_path)
+    inside = Rows.encode(encoder, stored, CPU, budget_bytes=1e9)
+    first, then = torch.arange(120).flip(0).tensor_split(2)
+    rows.prepare([first, then])
+    rows.prepare([then, first[:7]])  # of what is forgotten nothing is left
+    for index in (then, first, first[:7], then):
+        assert torch.equal(rows.take(index)["numbers"], inside.take(index)["numbers"])
+    assert rows._coming == {}
+    # Rows that are there need no fetching.
+    inside.prepare([first])
+    assert inside._coming == {}
+
+
 def test_no_room_for_the_files(
     stored: StoredRows, encoder: NumbersEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

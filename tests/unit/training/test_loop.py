@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,25 @@ def test_rows_in_files_give_the_same_model(monkeypatch: pytest.MonkeyPatch) -> N
     alike = _fit(epochs=2, processes=mapped.summary["parts"])
     assert inside.summary["parts"] == 1
     assert _equal(_weights(mapped), _weights(alike))
+
+
+def test_rows_are_fetched_ahead_where_they_are_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = [_weights(_fit(epochs=2)), _weights(_fit(epochs=2, generator=NumbersGan))]
+    monkeypatch.setattr("tasks.training.loop.budget_bytes", lambda *_: 0)
+    fetched: list[int] = []
+    prepare = Rows.prepare
+
+    def record(self: Rows, indices: Sequence[torch.Tensor]) -> None:
+        prepare(self, indices)
+        fetched.append(len(self._coming))
+
+    monkeypatch.setattr(Rows, "prepare", record)
+    mapped = [_weights(_fit(epochs=2)), _weights(_fit(epochs=2, generator=NumbersGan))]
+    assert all(map(_equal, inside, mapped))
+    # This step's batch and the next one's; at the end of an epoch there is no next one.
+    assert fetched[:15] == [2] * 14 + [1]
+    # A GAN of three steps of an optimizer a step.
+    assert fetched[30:45] == [6] * 14 + [3]
 
 
 def test_a_step_that_cannot_fit() -> None:
