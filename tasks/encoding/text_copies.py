@@ -53,7 +53,8 @@ _SPACELESS = re.compile(
 _ADDRESS = re.compile(
     r"[^\s@<>,;]+@[^\s@<>,;]+|(?:https?://|www\.)[^\s<>\"]+|\S+\.(?:com|net|org)\b\S*"
 )
-_NUMBER = re.compile(r"\d{5,}|\d(?:[ .()/+-]{0,2}\d){4,}")
+_NUMBER = re.compile(r"\d{5,}")
+_SPACED_NUMBER = re.compile(r"\d(?:[ .()/+-]{0,2}\d){4,}")
 _CODE = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w{5,}\b")
 
 
@@ -220,7 +221,8 @@ class _Spans:
 
 def identifiers(text: str) -> set[str]:
     """Numbers, codes and addresses of a text, each in one spelling."""
-    found = {"".join(filter(str.isdigit, number)) for number in _NUMBER.findall(text)}
+    found = set(_NUMBER.findall(text))
+    found.update("".join(filter(str.isdigit, number)) for number in _SPACED_NUMBER.findall(text))
     found.update(code.casefold() for code in _CODE.findall(text))
     found.update(address.casefold().rstrip(".,;:!?)'\"") for address in _ADDRESS.findall(text))
     return {f"identifier {name}" for name in found}
