@@ -31,7 +31,7 @@ from tests.datasets import table_of
 N_ROWS = 64
 CPU = torch.device("cpu")
 SMALL: dict[tuple[Kind, str], dict[str, Any]] = {
-    ("image", "ddpm"): {"width": 32, "blocks": 1, "steps": 4},
+    ("image", "ddpm"): {"width": 16, "blocks": 1, "steps": 4},
     ("text", "seq2seq"): {"embedding_dim": 16, "n_units": 24},
     ("text", "transformer"): {"width": 32, "n_layers": 1, "n_heads": 2},
     ("text", "vae"): {"embedding_dim": 16, "n_units": 24, "latent_dim": 4},

@@ -29,13 +29,15 @@ DEEPEST_SIDE = 8
 """Cells of the longer side of the deepest grid at most: attention is among 64 cells."""
 
 WIDEST_SIDE = 16
-"""Cells of the longer side of the first grid for small images; larger ones have up to twice as many."""
+"""Cells of the longer side of the first grid at most, where nobody says how large a patch is: so a
+step takes the same time for large images as for small ones."""
 
 HEAD_CHANNELS = 32
 """Of an attention head."""
 
-MAX_WIDENING = 4
-"""Channels of the deepest grid at most, as a multiple of those of the first."""
+WIDENING = 4
+"""Channels of the deeper grids, as a multiple of those of the first: on a processor a product of
+wide matrices costs least, and everything else least on few cells."""
 
 FREQUENCIES = 16
 """Of the sines and cosines that tell the network the noise."""
@@ -56,19 +58,14 @@ class Shape(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> "Shape":
-        """For images of this size."""
+    def of(cls, height: int, width: int, patch: int | None) -> "Shape":
+        """For images of this size; without `patch`, its side is a power of two."""
         longer = max(height, width)
-        patch = 1
-        while longer / patch > (WIDEST_SIDE if longer <= 2 * WIDEST_SIDE else 2 * WIDEST_SIDE):
-            patch *= 2
-        levels = 1
-        while longer / patch / 2 ** (levels - 1) > DEEPEST_SIDE:
-            levels += 1
-        unit = patch * 2 ** max(levels - 1, 1)
-        return cls(
-            patch, max(levels, 2), *(math.ceil(side / unit) * unit for side in (height, width))
-        )
+        patch = patch or 2 ** max(0, math.ceil(math.log2(longer / WIDEST_SIDE)))
+        halvings = max(1, math.ceil(math.log2(longer / patch / DEEPEST_SIDE)))
+        unit = patch * 2**halvings
+        padded = (math.ceil(side / unit) * unit for side in (height, width))
+        return cls(patch, 1 + halvings, *padded)
 
 
 class UNet(nn.Module):
@@ -77,8 +74,8 @@ class UNet(nn.Module):
     Args:
         image_channels: 1 or 3.
         shape: of the images and grids.
-        width: channels of the first grid; a multiple of 32. Deeper ones have up to 4 times as many.
-        blocks: of each grid, on the way down and on the way up.
+        width: channels of the first grid; a multiple of 8. Deeper ones have 4 times as many.
+        blocks: of each deeper grid, on the way down and on the way up; the first one has one.
         n_labels: labels; one more index stands for none.
         dropout: share of activations left out in training.
 
@@ -101,7 +98,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.patch = shape.patch
-        widths = [width * min(2**i, MAX_WIDENING) for i in range(shape.levels)]
+        widths = [width] + [WIDENING * width] * (shape.levels - 1)
         size = 4 * width
         patch_channels = image_channels * shape.patch**2
         self.time = nn.Sequential(
@@ -110,16 +107,19 @@ class UNet(nn.Module):
         self.label = nn.Embedding(n_labels + 1, size)
         self.first = nn.Conv2d(patch_channels, width, 3, padding=1)
 
-        def stack(channels: int) -> nn.ModuleList:
-            return nn.ModuleList(_Block(channels, size, dropout) for _ in range(blocks))
+        def stacks() -> nn.ModuleList:
+            return nn.ModuleList(
+                nn.ModuleList(_Block(channels, size, dropout) for _ in range(blocks if i else 1))
+                for i, channels in enumerate(widths)
+            )
 
-        self.down = nn.ModuleList(stack(channels) for channels in widths)
+        self.down = stacks()
         self.downsample = nn.ModuleList(
             nn.Conv2d(above, below, 3, stride=2, padding=1)
             for above, below in itertools.pairwise(widths)
         )
         self.attention = _Attention(widths[-1])
-        self.up = nn.ModuleList(stack(channels) for channels in widths)
+        self.up = stacks()
         self.upsample = nn.ModuleList(
             nn.Conv2d(below, above, 1) for above, below in itertools.pairwise(widths)
         )
@@ -146,12 +146,10 @@ class UNet(nn.Module):
             for block in cast(nn.ModuleList, self.up[i]):
                 h = block(h, condition)
             if i > 0:
-                h = _doubled(self.upsample[i - 1](h))
+                h = functional.interpolate(self.upsample[i - 1](h), scale_factor=2.0)
                 h = self.join[i - 1](torch.cat([h, skips.pop()], dim=1))
-        h = functional.silu(self.last_norm(h))
-        with torch.autocast(x.device.type, enabled=False):
-            h = self.last(h.float())
-        return functional.pixel_shuffle(h, self.patch)
+        h = self.last(functional.silu(self.last_norm(h)))
+        return functional.pixel_shuffle(h.float(), self.patch)
 
 
 class _Block(nn.Module):
@@ -197,7 +195,7 @@ class _Attention(nn.Module):
         split = self.all(self.norm(x)).flatten(2).unflatten(1, (3, self.n_heads, -1))
         queries, keys, values = split.unbind(1)
         # Not torch's fused attention, whose gradients differ from run to run on a GPU.
-        weights = (queries.mT @ keys / math.sqrt(HEAD_CHANNELS)).softmax(dim=-1)
+        weights = (queries.mT @ (keys / math.sqrt(HEAD_CHANNELS))).softmax(dim=-1)
         seen = values @ weights.mT
         return x + cast(Tensor, self.out(seen.flatten(1, 2).view(x.shape)))
 
@@ -207,10 +205,3 @@ def _waves(times: Tensor) -> Tensor:
     frequencies = torch.logspace(0, 3, FREQUENCIES, device=times.device) * math.pi
     angles = times[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-def _doubled(x: Tensor) -> Tensor:
-    """Each cell as 2 x 2 equal ones."""
-    n, channels, height, width = x.shape
-    wide = x[:, :, :, None, :, None].expand(n, channels, height, 2, width, 2)
-    return wide.reshape(n, channels, 2 * height, 2 * width)

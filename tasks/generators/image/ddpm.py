@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
-from tasks.generators.base import DataGenerator, Recipe
+from tasks.generators.base import EPOCH_ROWS, DataGenerator, Recipe
 from tasks.generators.image._unet import Shape, UNet
 from tasks.generators.labels import draw_labels
 from tasks.generators.precision import mixed_precision
@@ -34,10 +34,29 @@ from tasks.params import Record
 from tasks.schema import DatasetSchema
 
 TIMES = (0.003, 0.997)
-"""First and last time: all noise but a trace, and almost none; at 0 and 1 the signal or the noise would vanish."""
+"""First and last: an image with a trace of noise, noise with a trace of an image. At 0 and at 1 one
+of the two would be nothing, and its logarithm without end."""
 
 SAMPLED_ROWS = 128
 """Images drawn at a time: what fits the caches of a processor."""
+
+SMALL_SET = 5_000
+"""Images below which the network could learn them by heart."""
+
+DROPOUT = 0.1
+"""Of such few images."""
+
+SMALL_IMAGE = 256
+"""Pixels below which half the channels are enough."""
+
+WIDTH = 32
+"""Channels of the first grid for larger images."""
+
+REFERENCE_ROWS, REFERENCE_SEEN = 9_000, 400_000
+"""So many images are looked at so often in a training, over all epochs; see `Ddpm.recipe`."""
+
+SMALL_BATCHES = 1_000
+"""Images below which batches are smaller, so that there are steps enough."""
 
 REFERENCE_SIDE = 32
 """Pixels of a side up to which the schedule is the cosine; larger images need more noise."""
@@ -46,15 +65,29 @@ REFERENCE_SIDE = 32
 class DdpmParams(Record):
     """Settings of `ddpm`."""
 
-    width: int = Field(
-        default=64,
-        ge=32,
-        le=1_024,
-        multiple_of=32,
-        description="channels of the first grid; deeper ones have up to 4 times as many",
+    width: int | None = Field(
+        default=None,
+        ge=8,
+        le=256,
+        multiple_of=8,
+        description="channels of the first grid; deeper ones have 4 times as many; null: by size",
     )
-    blocks: int = Field(default=2, ge=1, le=8, description="blocks of each grid, down and up")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of activations left out")
+    blocks: int = Field(
+        default=2, ge=1, le=8, description="blocks of each deeper grid, down and up"
+    )
+    patch: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="pixels of a patch's side: small ones show more detail and take longer; null: by"
+        " size, for 16 x 16 patches at most",
+    )
+    dropout: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of activations left out; null: 0.1 for few images, else none",
+    )
     unlabelled: float = Field(
         default=0.1, ge=0, lt=1, description="share of training images whose label is hidden"
     )
@@ -78,14 +111,19 @@ class Ddpm(DataGenerator):
         super().__init__(encoder, params)
         self.encoder = cast(ImageEncoder, encoder)
         self.settings = cast(DdpmParams, params)
-        self.shape = Shape.of(self.encoder.height, self.encoder.width)
+        self.shape = Shape.of(self.encoder.height, self.encoder.width, self.settings.patch)
+        n_pixels = self.encoder.height * self.encoder.width
+        width = self.settings.width or (WIDTH if n_pixels >= SMALL_IMAGE else WIDTH // 2)
+        dropout = self.settings.dropout
+        if dropout is None:
+            dropout = DROPOUT if self.encoder.n_rows < SMALL_SET else 0.0
         self.network = UNet(
             self.encoder.channels,
             self.shape,
-            width=self.settings.width,
+            width=width,
             blocks=self.settings.blocks,
             n_labels=len(self.encoder.labels),
-            dropout=self.settings.dropout,
+            dropout=dropout,
         )
         levels = torch.from_numpy(self.encoder.levels).float()
         span = (levels[-1] - levels[0]).clamp(min=1)
@@ -121,27 +159,29 @@ class Ddpm(DataGenerator):
         """Draw labels by their frequency in training, or those that are held, then images."""
         labels = draw_labels(self.encoder.labels, n, rng, conditions)
         shape = (self.encoder.channels, self.shape.height, self.shape.width)
-        noise = torch.randn((n, *shape), generator=rng, device=rng.device)
-        pieces = zip(*(torch.split(rows, SAMPLED_ROWS) for rows in (noise, labels)), strict=True)
-        images = torch.cat([self._denoised(*piece) for piece in pieces])
-        images = images[..., : self.encoder.height, : self.encoder.width]
-        middles = (self.scale[1:] + self.scale[:-1]) / 2
-        return {
-            "pixels": torch.bucketize(images.contiguous(), middles).to(torch.uint8),
-            "labels": labels.to(self.encoder.labels.dtype),
-        }
+        pixels = []
+        for piece in torch.split(labels, SAMPLED_ROWS):
+            noise = torch.randn((len(piece), *shape), generator=rng, device=rng.device)
+            pixels.append(self._levels(self._denoised(noise, piece)))
+        return {"pixels": torch.cat(pixels), "labels": labels.to(self.encoder.labels.dtype)}
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
-        """Many passes over few images."""
+        """The fewer images, the fewer steps, but the more passes: 45 over 9,000 images.
+
+        What a step takes does not depend on the size of the images: see `Shape`.
+        """
         del schema
+        size = n_rows / REFERENCE_ROWS
+        seen = REFERENCE_SEEN * size ** (2 / 3 if size < 1 else 1 / 4)
+        epochs = max(1, round(seen / min(n_rows, EPOCH_ROWS)))
         return Recipe(
-            epochs=max(3, min(400, 400_000 // n_rows)),
-            batch_size=128,
+            epochs=epochs,
+            batch_size=64 if n_rows >= SMALL_BATCHES else 32,
             learning_rate=2e-3,
             weight_decay=0.01,
-            patience=None,
-            ema_decay=0.999,
+            patience=max(10, epochs // 3),
+            ema_decay=0.998,
         )
 
     def _padded(self, images: Tensor) -> Tensor:
@@ -151,6 +191,12 @@ class Ddpm(DataGenerator):
         if right == below == 0:
             return images
         return functional.pad(images, (0, right, 0, below), mode="replicate")
+
+    def _levels(self, images: Tensor) -> Tensor:
+        """The nearest level of each pixel, of images without their padding."""
+        middles = (self.scale[1:] + self.scale[:-1]) / 2
+        images = images[..., : self.encoder.height, : self.encoder.width]
+        return torch.bucketize(images.contiguous(), middles).to(torch.uint8)
 
     def _strengths(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Of the signal and of the noise; their squares sum to 1."""

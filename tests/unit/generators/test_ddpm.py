@@ -14,7 +14,7 @@ from tasks.generators.image.ddpm import SAMPLED_ROWS, Ddpm
 from tasks.generators.precision import mixed_precision
 from tasks.schema import Column, DatasetSchema, TableSchema
 
-SMALL = {"width": 32, "blocks": 1, "dropout": 0.0}
+SMALL = {"width": 16, "blocks": 1, "dropout": 0.0}
 
 
 def _encoder(
@@ -46,13 +46,17 @@ def _model(encoder: ImageEncoder, **settings: float) -> Ddpm:
         (28, 28, Shape(patch=2, levels=2, height=28, width=28)),
         (32, 32, Shape(patch=2, levels=2, height=32, width=32)),
         (9, 5, Shape(patch=1, levels=2, height=10, width=6)),
-        (33, 17, Shape(patch=2, levels=3, height=40, width=24)),
-        (64, 64, Shape(patch=2, levels=3, height=64, width=64)),
-        (256, 200, Shape(patch=8, levels=3, height=256, width=224)),
+        (33, 17, Shape(patch=4, levels=2, height=40, width=24)),
+        (64, 64, Shape(patch=4, levels=2, height=64, width=64)),
+        (256, 200, Shape(patch=16, levels=2, height=256, width=224)),
     ],
 )
 def test_the_network_sees_few_cells(height: int, width: int, expected: Shape) -> None:
-    assert Shape.of(height, width) == expected
+    assert Shape.of(height, width, None) == expected
+
+
+def test_patches_may_be_smaller() -> None:
+    assert Shape.of(64, 64, 2) == Shape(patch=2, levels=3, height=64, width=64)
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (5, 9, 3), (28, 28, 1), (33, 17, 3)], ids=str)
@@ -98,8 +102,8 @@ def test_it_learns_images_and_their_labels() -> None:
     # Dark on the left for the first label, on the right for the second.
     left = torch.tensor([0, 0, 2, 2]).expand(4, 4)
     pixels = torch.where(labels[:, None, None] == 0, left, left.flip(1))[:, None].to(torch.uint8)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(120):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for step in range(100):
         torch.manual_seed(step)
         optimizer.zero_grad()
         model({"pixels": pixels, "labels": labels}).mean().backward()
@@ -107,7 +111,7 @@ def test_it_learns_images_and_their_labels() -> None:
     drawn = model.eval().sample(20, torch.Generator().manual_seed(0))
     expected = torch.where(drawn["labels"][:, None, None] == 0, left, left.flip(1))
     assert set(drawn["labels"].tolist()) == {0, 1}
-    assert (drawn["pixels"][:, 0] == expected).float().mean() > 0.95
+    assert (drawn["pixels"][:, 0] == expected).float().mean() > 0.8
 
 
 def test_images_of_one_colour_come_back() -> None:
@@ -153,3 +157,15 @@ def test_guidance_overdoes_the_label() -> None:
         expected = (signal * x - sigma * (3 * one - 2 * none)).clamp(-1, 1)
         assert torch.allclose(guided._image(x, times, labels), expected, atol=1e-5)
         assert not torch.allclose(plain._image(x, times, labels), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "epochs"),
+    [(9_000, 44), (1_125, 89), (9_000 * 16, 6), (9_000 * 256, 2)],
+    ids=["reference", "an eighth", "16 times", "256 times"],
+)
+def test_more_images_are_looked_at_less_often(n_rows: int, epochs: int) -> None:
+    # 400,000 / 9,000; a quarter of that over an eighth of the images; twice and 4 times as many
+    # over 16 and 256 times, where an epoch ends after a million.
+    schema = _encoder(4, 4, 1).schema
+    assert Ddpm.recipe(n_rows, schema).epochs == epochs
