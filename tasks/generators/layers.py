@@ -267,8 +267,19 @@ def choose(shares: Tensor, uniform: Tensor) -> Tensor:
     Shape:
         shares: (B, K) float, rows that sum to 1.
     """
-    bounds = shares.double().cumsum(dim=1)[:, :-1]
+    bounds = running_sums(shares.double())[:, :-1]
     return (bounds < uniform[:, None]).sum(dim=1)
+
+
+def running_sums(x: Tensor) -> Tensor:
+    """(B, K) sums of each row up to each place, also on a GPU.
+
+    There, torch's own are of another order every time, and so refused where bytes must repeat.
+    """
+    if x.device.type == "cpu":
+        return x.cumsum(dim=1)
+    width = x.shape[1]
+    return x @ torch.ones(width, width, dtype=x.dtype, device=x.device).triu()
 
 
 def sample_gaussian(mixture: Mixture, rng: torch.Generator) -> Tensor:

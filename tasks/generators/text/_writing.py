@@ -13,7 +13,7 @@ from tasks.encoding.text import TextEncoder
 from tasks.encoding.text_pieces import END
 from tasks.generators.base import DataGenerator
 from tasks.generators.labels import draw_labels
-from tasks.generators.layers import choose
+from tasks.generators.layers import choose, running_sums
 from tasks.params import Record
 
 MAX_REDRAWS = 12
@@ -140,6 +140,6 @@ def nucleus(logits: Tensor, top_p: float) -> Tensor:
     if top_p == 1.0:
         return shares
     ordered, places = shares.sort(dim=1, descending=True, stable=True)
-    before = ordered.double().cumsum(dim=1) - ordered
+    before = running_sums(ordered.double()) - ordered
     kept = ordered.masked_fill(before >= top_p, 0.0)
     return torch.zeros_like(shares).scatter(1, places, kept / kept.sum(dim=1, keepdim=True))
