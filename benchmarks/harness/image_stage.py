@@ -1,4 +1,4 @@
-"""One process of `benchmarks/images.py`: train a generator at its defaults, and draw as many images.
+"""One process of `benchmarks/images.py` or `text.py`: train a generator, and draw as many rows.
 
 python image_stage.py TRAIN SYNTHETIC FACTS.json GENERATOR SEED DEVICE THREADS
 """
@@ -24,7 +24,7 @@ def main() -> None:
     settings = TrainParams.model_validate({"threads": int(threads), "device": device})
     schema = DatasetSchema.load(Path(train))
     rows = StoredRows(Path(train), schema.main.name)
-    cls = generator_class("image", name)
+    cls = generator_class(schema.kind, name)
     clocks = [_clocks()]
     fitted = fit(cls, cls.Params(), schema, rows, settings, seed=int(seed))
     clocks.append(_clocks())
