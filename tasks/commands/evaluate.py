@@ -90,11 +90,11 @@ def evaluate(
             stored = store_labelled(kind, files, Path(folder), target=target, encoding=encoding)
         for note in stored.notes:
             print(f"note: {note}", file=sys.stderr)
-        measurements, plots = _measured(stored, files, seed)
+        data, measurements, plots = _measured(stored, files, seed)
         results = judged(measurements, {})
         verdict = scorecard.verdict(results)
         title = f"{synthetic.name} beside {real.name} and {holdout.name}"
-        page = _page(stored, files, results, plots, verdict)
+        page = _page(stored, files, data, results=results, plots=plots, verdict=verdict)
         with new_folder(out) as draft:
             write_measurements(draft, measurements, plots=plots)
             (draft / REPORT_FILE).write_text(page, encoding="utf-8")
@@ -109,7 +109,7 @@ def evaluate(
 
 def _measured(
     stored: Stored, files: Mapping[Part, Path], seed: int
-) -> tuple[list[Any], dict[str, Any]]:
+) -> tuple["Comparison", list[Any], dict[str, Any]]:
     from tasks.evaluation import base, comparison
 
     data = comparison.load(stored.split, stored.synthetic, seed)
@@ -124,12 +124,14 @@ def _measured(
             if bar.disable:
                 print(f"measuring {place + 1} of {total}: {name}", file=sys.stderr, flush=True)
 
-        return base.measure(metrics, data, show)
+        return data, *base.measure(metrics, data, show)
 
 
 def _page(
     stored: Stored,
     files: Mapping[Part, Path],
+    data: "Comparison",
+    *,
     results: Sequence[Any],
     plots: Mapping[str, Any],
     verdict: Mapping[str, Any],
@@ -154,8 +156,31 @@ def _page(
         plots=plots,
         verdict=verdict,
         synthetic=pa.Table.from_batches([first.slice(0, 100)]),
+        **(_images(data) if data.kind == "image" else {}),
     )
     return report(page)
+
+
+def _images(data: "Comparison") -> dict[str, Any]:
+    """Real and synthetic images for the page, which stays with whoever has the real ones."""
+    from tasks.evaluation.exhibits import by_label, closest_images
+    from tasks.evaluation.features.images import content_of
+    from tasks.publishing.samples import BesideRow, ClosestImage, data_uri
+
+    closest = closest_images(data)
+    made, real = (content_of(rows) for rows in (data.synthetic, data.train))
+    return {
+        "beside": [
+            BesideRow(one.label, *(tuple(map(data_uri, s)) for s in (one.real, one.synthetic)))
+            for one in by_label(data)
+        ],
+        "closest": [
+            ClosestImage(data_uri(made[place]), data_uri(real[other]), float(distance))
+            for place, other, distance in zip(
+                closest.synthetic, closest.train, closest.distances, strict=True
+            )
+        ],
+    }
 
 
 # --- what cannot end well is refused before time is spent ------------------------------------------

@@ -6,6 +6,7 @@ from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.closeness import LEVELS, RATIOS
 from tasks.evaluation.closest import MIN_ROWS, N_CLOSEST, Closest
 from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.exhibits import closest_of_release
 from tasks.evaluation.features.images import content_of, features_of
 from tasks.evaluation.images import MAX_FITTED, principal_directions
 from tasks.evaluation.rows import Rows
@@ -60,7 +61,13 @@ def copied_images(comparison: Comparison) -> Outcome:
         )
     bounds = [*_by_pixels(comparison), *_by_features(comparison)]
     value = max(0.0, *bounds)
-    return Outcome(value, 0.0, (value, 1.0) if value else (0.0, 0.0), (0.0, 0.0))
+    return Outcome(
+        value,
+        0.0,
+        (value, 1.0) if value else (0.0, 0.0),
+        (0.0, 0.0),
+        plots={"closest_images": closest_of_release(comparison)},
+    )
 
 
 def variants(pixels: np.ndarray) -> list[np.ndarray]:

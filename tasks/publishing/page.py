@@ -11,8 +11,11 @@ from tasks.metrics import Family, Result
 from tasks.publishing.evidence import Evidence
 from tasks.publishing.limits import not_tested
 from tasks.publishing.samples import (
+    BesideRow,
+    ClosestImage,
     ImageRow,
     RowSample,
+    released_images,
     sample_images,
     sample_of,
     sample_rows,
@@ -40,6 +43,10 @@ class Page:
     not_tested: Sequence[str]
     rows: Sequence[RowSample] = ()
     images: Sequence[ImageRow] = ()
+    """Synthetic ones, by label."""
+    beside: Sequence[BesideRow] = ()
+    """Real images beside synthetic ones, which no release may show."""
+    closest: Sequence[ClosestImage] = ()
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Verdicts by gate; empty for files that passed through none."""
     generator: str | None = None
@@ -115,6 +122,9 @@ def page_of(evidence: Evidence, release: Path) -> Page:
         not_tested=evidence.not_tested,
         rows=[sample_rows(release, table) for table in evidence.tables] if tabular else [],
         images=sample_images(release, evidence.tables[0], schema.target),
+        closest=released_images(
+            release, evidence.tables[0], evidence.plots.get("closest_images") or ()
+        ),
         gates={str(gate): verdict for gate, verdict in evidence.verdicts.items()},
         generator=evidence.params.generator,
         settings=[
@@ -143,6 +153,8 @@ def page_of_files(
     plots: Mapping[str, Any],
     verdict: Mapping[str, Any],
     synthetic: pa.Table,
+    beside: Sequence[BesideRow] = (),
+    closest: Sequence[ClosestImage] = (),
 ) -> Page:
     """The page of any three files: without gates, licence and a command to verify it.
 
@@ -154,7 +166,9 @@ def page_of_files(
         results: of all metrics.
         plots: by topic, as the metrics left them.
         verdict: `passed`, and `checks` as the release gate writes them.
-        synthetic: the first synthetic rows; five of them are shown.
+        synthetic: the first synthetic rows; five of them are shown, unless they are images.
+        beside: real images beside synthetic ones; the page stays with whoever has the real ones.
+        closest: the synthetic images that are closest to a training image, with it.
     """
     return Page(
         title=title,
@@ -165,7 +179,11 @@ def page_of_files(
         plots=plots,
         verdict=verdict,
         not_tested=not_tested(results, schema, guarantee=None),
-        rows=[sample_of(synthetic, schema.main.name, n_rows["synthetic"])],
+        rows=[sample_of(synthetic, schema.main.name, n_rows["synthetic"])]
+        if schema.kind != "image"
+        else [],
+        beside=beside,
+        closest=closest,
     )
 
 

@@ -3,11 +3,12 @@
 import base64
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -33,6 +34,30 @@ class ImageRow:
     label: str
     sources: tuple[str, ...]
     """As data URIs."""
+
+
+@dataclass(frozen=True)
+class BesideRow:
+    """Real and synthetic images of one label, as data URIs; never part of a release."""
+
+    label: str
+    real: tuple[str, ...]
+    synthetic: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClosestImage:
+    """A synthetic image that is close to a training image.
+
+    Attributes:
+        synthetic: as data URI.
+        real: the training image as data URI; None in a release, which holds no real image.
+        distance: between the two; 1 is what half of the unseen real images exceed.
+    """
+
+    synthetic: str
+    real: str | None
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -92,6 +117,39 @@ def sample_images(release: Path, table: ReleasedTable, target: str | None) -> li
     return [ImageRow(label, tuple(found[label])) for label in sorted(found)]
 
 
+def released_images(
+    release: Path, table: ReleasedTable, closest: Sequence[Mapping[str, Any]]
+) -> list[ClosestImage]:
+    """The images of a release that are closest to a training image, without the training image.
+
+    Args:
+        release: holds the synthetic images.
+        table: of the images.
+        closest: `row` and `distance` of each, as the metrics left them.
+    """
+    column = next((c.name for c in table.schema.columns if c.type == "image"), None)
+    if column is None or not closest:
+        return []
+    wanted = {int(one["row"]) for one in closest}
+    images = itertools.islice(_images(release, table, column, None), max(wanted) + 1)
+    found = {row: _data_uri(image) for row, (image, _) in enumerate(images) if row in wanted}
+    return [
+        ClosestImage(found[int(one["row"])], None, float(one["distance"]))
+        for one in closest
+        if int(one["row"]) in found
+    ]
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """An image as PNG in a data URI.
+
+    Shape:
+        pixels: (H, W, C) uint8, C 1 or 3.
+    """
+    plain = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    return _encoded(Image.fromarray(np.ascontiguousarray(plain)))
+
+
 def _images(
     release: Path, table: ReleasedTable, column: str, target: str | None
 ) -> Iterator[tuple[bytes, str]]:
@@ -108,8 +166,12 @@ def _data_uri(encoded: bytes) -> str:
     with Image.open(io.BytesIO(encoded)) as image:
         plain = image.convert("RGB" if image.mode not in ("L", "1") else "L")
         plain.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
-        stream = io.BytesIO()
-        plain.save(stream, "PNG", optimize=True)
+        return _encoded(plain)
+
+
+def _encoded(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
