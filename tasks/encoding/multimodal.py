@@ -161,10 +161,12 @@ class MultimodalEncoder(Encoder):
     ) -> pa.RecordBatch:
         """Rows with their image, text and labels."""
         del held
-        columns: dict[str, pa.Array] = self.joint.split(self.joint_labels.decode(encoded["labels"]))
+        columns: dict[str, pa.Array] = {}
         for view, encoder in self._encoders():
             rows = encoder.decode(unnamed(view, encoded), rng, first_row)
             columns |= dict(zip(rows.schema.names, rows.columns, strict=True))
+        # Last, as the joint label of one column has the name of that column.
+        columns |= self.joint.split(self.joint_labels.decode(encoded["labels"]))
         fields = arrow_schema(self.schema.main)
         arrays = [columns[field.name].cast(field.type) for field in fields]
         return pa.RecordBatch.from_arrays(arrays, schema=fields)
