@@ -16,7 +16,7 @@ from tasks.evaluation.streams import equal_places, streams, texts_of
 from tasks.params import Threshold
 
 MIN_SECRETS = 20
-"""Secrets of the training texts below which the share that leaked says nothing."""
+"""Training texts with a secret below which the share that leaked says nothing."""
 
 
 @metric(
@@ -25,22 +25,25 @@ MIN_SECRETS = 20
     goal="lower",
     kinds=("text",),
     explanation=(
-        "Of the numbers of five digits or more, codes, e-mail addresses and URLs that exactly one"
-        " training text has, the share that synthetic texts have, too; the reference is the share"
-        " that as many unseen real texts have."
+        "Of the training texts with a number of five digits or more, a code, an e-mail address or a"
+        " URL that no other training text has, the share of which synthetic texts tell one; the"
+        " reference is the share of which as many unseen real texts do."
     ),
     source="canaries that the data itself holds, after Carlini et al. 2019, arXiv:1802.08232",
-    threshold=Threshold(at_most_reference_plus=0.01),
+    threshold=Threshold(at_most_reference_plus=0.02),
 )
 def leaked_secrets(comparison: Comparison) -> Outcome:
-    """A number that was sent to several people is in other texts, too: that is not a leak."""
-    known, places = _secrets(comparison), equal_places(comparison)
+    """A number that was sent to several people is in other texts, too: that is not a leak.
+
+    Texts are counted, not secrets, because those of one text are told together.
+    """
+    own, places = _secrets(comparison), equal_places(comparison)
     figures = []
     for part in ("synthetic", "holdout"):
         texts = _identifiers(comparison, part)
         told = set().union(*(texts[place] for place in places[part]))
-        share = len(known & told) / len(known)
-        figures.append((share, intervals.of_share(share, len(known))))
+        share = sum(not told.isdisjoint(one) for one in own) / len(own)
+        figures.append((share, intervals.of_share(share, len(own))))
     (value, interval), (reference, reference_interval) = figures
     return Outcome(value, reference, interval, reference_interval)
 
@@ -60,7 +63,7 @@ def leaked_secrets(comparison: Comparison) -> Outcome:
 )
 def texts_with_secrets(comparison: Comparison) -> Outcome:
     """One secret that every second text tells is one of many, and still a leak."""
-    known = _secrets(comparison)
+    known = set().union(*_secrets(comparison))
     figures = []
     for part in ("synthetic", "holdout"):
         texts = _identifiers(comparison, part)
@@ -78,15 +81,19 @@ def _identifiers(comparison: Comparison, part: Part) -> list[set[str]]:
     )
 
 
-def _secrets(comparison: Comparison) -> set[str]:
-    """Identifiers that exactly one training text has.
+def _secrets(comparison: Comparison) -> list[set[str]]:
+    """Of the training texts that have any: identifiers that no other training text has.
 
     Raises:
-        NotApplicable: there are hardly any.
+        NotApplicable: hardly a text has any.
     """
     streams(comparison)
-    counts = Counter(name for text in _identifiers(comparison, "train") for name in text)
-    once = {name for name, n_texts in counts.items() if n_texts == 1}
-    if len(once) < MIN_SECRETS:
-        raise NotApplicable(f"needs {MIN_SECRETS} secrets in the training texts, found {len(once)}")
-    return once
+    texts = _identifiers(comparison, "train")
+    counts = Counter(name for text in texts for name in text)
+    own = [{name for name in text if counts[name] == 1} for text in texts]
+    found = [one for one in own if one]
+    if len(found) < MIN_SECRETS:
+        raise NotApplicable(
+            f"needs {MIN_SECRETS} training texts with a secret of their own, found {len(found)}"
+        )
+    return found
