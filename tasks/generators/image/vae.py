@@ -1,92 +1,101 @@
-"""A class-conditional convolutional variational autoencoder whose samples are sharp.
+"""A class-conditional convolutional variational autoencoder with two layers of latent variables.
 
-    image, label ─► convolutions ─► q(z | x, y) ─ z ─► convolutions ─► p(level of each pixel | z, y)
-                                                  │
-    label ──────────────────────► p(z | y), a mixture of Gaussians of each label's own
+                        ┌──────────────── convolutions ◄───────── image
+                        ▼                       ▼                 (in training)
+    label ─► p(z | y), mixtures of Gaussians    │
+              │                                 ▼
+              z ─► convolutions ─► p(details | z, y) ─► details ─► convolutions ─► image
 
-Two things keep samples from being the blurred means that a plain VAE gives. Each pixel has a
-distribution over the levels that occur in the data, from which it is drawn; and the prior of each
-label is learned together with the rest, so that it lies where the images of the label are encoded.
+A plain VAE gives blurred means, or grain where each pixel is drawn on its own. Here the details are
+drawn as small maps of features, which convolutions make strokes and textures of; pixels take the
+means. The prior of each label is learned together with the rest, so that it lies where the images of
+the label are encoded, and so is the scale of the errors that are left.
 
 Source:
     Kingma and Welling 2014, Auto-encoding variational Bayes, arXiv:1312.6114. Conditions: Sohn et
     al. 2015, Learning structured output representation using deep conditional generative models.
-    Likelihood: Salimans et al. 2017, PixelCNN++, equation 2, arXiv:1701.05517. Learned mixtures as
-    priors: Tomczak and Welling 2018, arXiv:1705.07120, and Dilokthanakul et al. 2016,
-    arXiv:1611.02648.
+    Layers of latent variables inferred from above: Sønderby et al. 2016, Ladder variational
+    autoencoders, arXiv:1602.02282; Kingma et al. 2016, section 5.1, arXiv:1606.04934. Learned
+    mixtures as priors: Tomczak and Welling 2018, arXiv:1705.07120, and Dilokthanakul et al. 2016,
+    arXiv:1611.02648. Scale of the errors: Rybkin et al. 2021, arXiv:2006.13202.
 Differs:
     The components of the prior are free parameters, not encodings of pseudo-inputs, and each label
-    has its own. The channels of a pixel are independent given z.
+    has its own.
 """
 
-import itertools
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.labels import draw_labels
-from tasks.generators.layers import (
-    LOG_SCALE_RANGE,
-    LOG_SQRT_2PI,
-    Mixture,
-    ResidualBlock,
+from tasks.generators.image._codes import LabelledMixture
+from tasks.generators.image._compression import (
+    Compression,
+    Expansion,
+    Shape,
+    Start,
+    gaussian_loss,
 )
+from tasks.generators.image._levels import nearest_levels, scaled_levels
+from tasks.generators.labels import draw_labels
+from tasks.generators.layers import LOG_SQRT_2PI
+from tasks.generators.precision import mixed_precision
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 
-SMALLEST_SIDE = 4
-"""Pixels of a side below which the convolutions do not halve an image any more."""
+DETAIL_SIDE = 8
+"""Pixels of the shorter side of maps of details at most."""
 
-MAX_LOGIT = 40.0
-"""Stands for infinity in a sigmoid."""
-
-LABEL_DIM = 32
-"""Numbers that tell the decoder a label."""
+LOG_SCALES = (-6.0, 2.0)
+"""Of the Gaussians of latent variables."""
 
 SMALL_SET = 5_000
-"""Images below which the network is narrower."""
+"""Images below which more passes are made."""
 
 
 class VaeParams(Record):
     """Settings of `vae`."""
 
-    latent_dim: int = Field(default=16, ge=1, le=4_096, description="numbers that tell an image")
+    latent_dim: int = Field(default=16, ge=1, le=512, description="numbers that tell an image")
+    detail_channels: int = Field(default=4, ge=1, le=64, description="maps of details of an image")
     channels: int | None = Field(
         default=None,
         ge=8,
         le=1_024,
         multiple_of=8,
-        description="channels of the widest layers; deeper ones have up to 4 times as many; null: by size",
+        description="channels after the first halving of an image, doubled by the next ones; null: by size",
     )
-    components: int = Field(default=5, ge=1, le=64, description="logistics of a pixel's levels")
-    prior_components: int = Field(default=8, ge=1, le=1_024, description="Gaussians of a label")
+    prior_components: int = Field(default=4, ge=1, le=256, description="Gaussians of a label")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="share of activations left out")
 
 
-class _Form(NamedTuple):
-    """The sizes of the network."""
+class Gaussians(NamedTuple):
+    """Independent Gaussians."""
 
-    image_channels: int
-    n_labels: int
-    sizes: list[tuple[int, int]]
-    """Height and width at each depth, that of the image first."""
-    channels: list[int]
-    """Of the features at each depth."""
+    means: Tensor
+    log_scales: Tensor
 
     @classmethod
-    def of(cls, encoder: ImageEncoder, settings: VaeParams) -> "_Form":
-        sizes = _sizes(encoder.height, encoder.width)
-        width = settings.channels or (16 if encoder.n_rows < SMALL_SET else 32)
-        channels = [min(width * 2**i, width * 4) for i in range(len(sizes))]
-        return cls(encoder.channels, len(encoder.labels), sizes, channels)
+    def of(cls, both: Tensor) -> "Gaussians":
+        """From (B, 2 D, ...): means, then log scales."""
+        means, log_scales = both.float().chunk(2, dim=1)
+        return cls(means, log_scales.clamp(*LOG_SCALES))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """The values that standard normal noise stands for."""
+        return self.means + self.log_scales.exp() * noise
+
+    def divergence(self, other: "Gaussians") -> Tensor:
+        """(B,) nats, from these to others of the same shape (Kullback-Leibler)."""
+        ratio = self.log_scales - other.log_scales
+        shift = (self.means - other.means) * (-other.log_scales).exp()
+        nats = 0.5 * ((2 * ratio).exp() + shift.square() - 1) - ratio
+        return nats.flatten(1).sum(dim=1)
 
 
 class Vae(DataGenerator):
@@ -100,200 +109,94 @@ class Vae(DataGenerator):
         self.encoder = cast(ImageEncoder, encoder)
         settings = cast(VaeParams, params)
         self.n_levels = len(self.encoder.levels)
-        form = _Form.of(self.encoder, settings)
-        self.recognition = _Recognition(form, settings)
-        self.decoder = _Decoder(form, settings)
-        self.prior = _LabelPrior(form.n_labels, settings.latent_dim, settings.prior_components)
+        shape, size = Shape(self.encoder, settings.channels), settings.latent_dim
+        # Maps of details are of the first depth at which they are small.
+        depths = range(1, shape.last + 1)
+        self.depth = next((d for d in depths if min(shape.sizes[d]) <= DETAIL_SIDE), shape.last)
+        self.recognition = Compression(shape, 2 * size)
+        self.prior = LabelledMixture(shape.n_labels, size, settings.prior_components)
+        self.start = Start(shape, size)
+        self.coarse = Expansion(shape, shape.last, self.depth, settings.dropout)
+        self.details = _Details(shape.features(self.depth), settings.detail_channels)
+        self.fine = Expansion(shape, self.depth, 0, settings.dropout)
+        self.log_error = nn.Parameter(torch.full((self.encoder.channels, 1, 1), -1.0))
 
     def forward(self, batch: Mapping[str, Tensor], objective: str = "loss") -> Tensor:
-        """An estimate, from one draw of z, of the negative evidence lower bound of each image."""
+        """Minus the evidence lower bound of each image, estimated from one draw of z and details."""
         del objective
-        levels, labels = batch["pixels"].long(), batch["labels"].long()
-        means, log_scales = self.recognition(self._scaled(levels), labels)
-        noise = self._noise_like(means)
-        z = means + log_scales.exp() * noise
-        log_posterior: Tensor = (-0.5 * noise.square() - log_scales - LOG_SQRT_2PI).sum(dim=1)
-        likelihood: Tensor = level_log_likelihood(levels, self.n_levels, self.decoder(z, labels))
-        divergence = log_posterior - self.prior.log_density(z, labels)
-        return divergence - likelihood.sum(dim=(1, 2, 3))
+        labels = batch["labels"].long()
+        images = scaled_levels(batch["pixels"], self.n_levels)
+        # The same draws for every evaluation, so that two validation losses can be compared.
+        rng = None if self.training else torch.Generator(images.device).manual_seed(0)
+        with mixed_precision(images.device):
+            features, summary = self.recognition(images, labels)
+            posterior = Gaussians.of(summary)
+            noise = _noise(posterior, rng)
+            z = posterior.at(noise)
+            h = self.coarse(self.start(z, labels))
+            prior_of_details = self.details.prior(h)
+            found = self.details.posterior(h, features[self.depth - 1])
+            details = found.at(_noise(found, rng))
+            means = self.fine(self.details(h, details)).float()
+        log_posterior = (-0.5 * noise.square() - posterior.log_scales - LOG_SQRT_2PI).sum(dim=1)
+        divergence = log_posterior - cast(Tensor, self.prior(z, labels))
+        divergence = divergence + found.divergence(prior_of_details)
+        return divergence + gaussian_loss(images, means, self.log_error)
 
     @torch.no_grad()
     def sample(
         self, n: int, rng: torch.Generator, conditions: Mapping[str, Any] | None = None
     ) -> dict[str, Tensor]:
-        """Draw labels by their frequency in training, or the one that is held, then images."""
+        """Draw labels by their frequency in training, or those that are held, then images."""
         labels = draw_labels(self.encoder.labels, n, rng, conditions)
         z = self.prior.sample(labels, rng)
+        with mixed_precision(rng.device):
+            h = self.coarse(self.start(z, labels))
+            prior = self.details.prior(h)
+            details = prior.at(_noise(prior, rng))
+            images = self.fine(self.details(h, details))
         return {
-            "pixels": sample_levels(self.n_levels, self.decoder(z, labels), rng),
+            "pixels": nearest_levels(images, self.n_levels),
             "labels": labels.to(self.encoder.labels.dtype),
         }
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
-        """Chosen by validation loss on 1,250 images of 8 x 8 pixels; fewer passes for larger sets."""
+        """Fewer passes for larger sets."""
         del schema
         return Recipe(
-            epochs=max(5, min(60, 200_000 // n_rows)),
+            epochs=max(5, min(80, 300_000 // n_rows)),
             batch_size=64,
             learning_rate=2e-3,
             weight_decay=0.01,
-            patience=15 if n_rows < SMALL_SET else 5,
+            patience=20 if n_rows < SMALL_SET else 8,
             ema_decay=0.995,
         )
 
-    def _scaled(self, levels: Tensor) -> Tensor:
-        """Level indices as numbers from -1 to 1."""
-        return levels * (2 / max(self.n_levels - 1, 1)) - 1.0
 
-    def _noise_like(self, means: Tensor) -> Tensor:
-        if self.training:
-            return torch.randn_like(means)
-        # The same draw for every evaluation, so that two validation losses can be compared.
-        rng = torch.Generator(means.device).manual_seed(0)
-        return torch.randn(means.shape, generator=rng, device=means.device)
+class _Details(nn.Module):
+    """Latent maps on features (B, channels, H, W): their prior, their posterior, and what they add."""
 
-
-class _Recognition(nn.Module):
-    """q(z | x, y): means and log scales of independent Gaussians."""
-
-    def __init__(self, form: _Form, settings: VaeParams) -> None:
+    def __init__(self, features: tuple[int, int, int], n_maps: int) -> None:
         super().__init__()
-        sizes, channels, dropout = form.sizes, form.channels, settings.dropout
-        height, width = sizes[0]
-        self.label_image = nn.Sequential(
-            nn.Embedding(form.n_labels, height * width), nn.Unflatten(1, (1, height, width))
-        )
-        layers: list[nn.Module] = [
-            nn.Conv2d(form.image_channels + 1, channels[0], 3, padding=1),
-            ResidualBlock(channels[0], dropout),
-        ]
-        for before, after in itertools.pairwise(channels):
-            layers.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
-            layers.append(ResidualBlock(after, dropout))
-        self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.head = nn.Linear(channels[-1] * math.prod(sizes[-1]), 2 * settings.latent_dim)
+        channels, _, _ = features
+        self.of_above = nn.Conv2d(channels, 2 * n_maps, 3, padding=1)
+        self.of_both = nn.Conv2d(2 * channels, 2 * n_maps, 3, padding=1)
+        self.add = nn.Conv2d(n_maps, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log scales, each (B, latent_dim)."""
-        both = torch.cat([x, self.label_image(labels)], dim=1)
-        means, log_scales = self.head(self.layers(both)).chunk(2, dim=1)
-        return means, log_scales.clamp(-6, 2)
+    def prior(self, above: Tensor) -> Gaussians:
+        """What the features alone tell of the maps (B, n_maps, H, W)."""
+        return Gaussians.of(self.of_above(above))
+
+    def posterior(self, above: Tensor, seen: Tensor) -> Gaussians:
+        """What features of the image tell too."""
+        return Gaussians.of(self.of_both(torch.cat([above, seen], dim=1)))
+
+    def forward(self, above: Tensor, details: Tensor) -> Tensor:
+        """The features with their details."""
+        return above + cast(Tensor, self.add(details))
 
 
-class _Decoder(nn.Module):
-    """p(x | z, y): for each pixel and channel a mixture of logistics over the levels."""
-
-    def __init__(self, form: _Form, settings: VaeParams) -> None:
-        super().__init__()
-        sizes, channels, dropout = form.sizes, form.channels, settings.dropout
-        components = settings.components
-        self.label = nn.Embedding(form.n_labels, LABEL_DIM)
-        self.first = nn.Linear(settings.latent_dim + LABEL_DIM, channels[-1] * math.prod(sizes[-1]))
-        layers: list[nn.Module] = [
-            nn.Unflatten(1, (channels[-1], *sizes[-1])),
-            ResidualBlock(channels[-1], dropout),
-        ]
-        for i in reversed(range(len(sizes) - 1)):
-            layers.append(nn.Upsample(size=sizes[i], mode="nearest"))
-            layers.append(nn.Conv2d(channels[i + 1], channels[i], 3, padding=1))
-            layers.append(ResidualBlock(channels[i], dropout))
-        layers += [nn.GroupNorm(8, channels[0]), nn.SiLU()]
-        self.layers = nn.Sequential(*layers)
-        self.split = nn.Unflatten(1, (form.image_channels, 3, components))
-        self.head = nn.Conv2d(channels[0], form.image_channels * 3 * components, 3, padding=1)
-        # The logistics start side by side over the range of the levels.
-        bias = torch.zeros(form.image_channels, 3, components)
-        bias[:, 1] = torch.linspace(-1, 1, components) if components > 1 else 0.0
-        bias[:, 2] = -1.5
-        self.head.bias = nn.Parameter(bias.flatten())
-        with torch.no_grad():
-            self.head.weight.mul_(0.1)
-
-    def forward(self, z: Tensor, labels: Tensor) -> Mixture:
-        """Logistics (B, C, H, W, components)."""
-        h = self.layers(self.first(torch.cat([z, self.label(labels)], dim=1)))
-        logits, means, log_scales = self.split(self.head(h)).movedim(3, -1).unbind(2)
-        return Mixture(logits.log_softmax(-1), means, log_scales.clamp(*LOG_SCALE_RANGE))
-
-
-class _LabelPrior(nn.Module):
-    """p(z | y): a mixture of Gaussians with diagonal covariance for each label."""
-
-    def __init__(self, n_labels: int, latent_dim: int, components: int) -> None:
-        super().__init__()
-        self.logits = nn.Embedding(n_labels, components)
-        self.means = nn.Embedding(n_labels, components * latent_dim)
-        self.log_scales = nn.Embedding(n_labels, components * latent_dim)
-        self.split = nn.Unflatten(1, (components, latent_dim))
-        nn.init.zeros_(self.logits.weight)
-        nn.init.normal_(self.means.weight, std=0.5)
-        nn.init.zeros_(self.log_scales.weight)
-
-    def log_density(self, z: Tensor, labels: Tensor) -> Tensor:
-        """(B,) nats."""
-        means, log_scales = self._gaussians(labels)
-        distance = (z[:, None] - means) * (-log_scales).exp()
-        each = (-0.5 * distance.square() - log_scales - LOG_SQRT_2PI).sum(dim=2)
-        return torch.logsumexp(self.logits(labels).log_softmax(dim=1) + each, dim=1)
-
-    def sample(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """(B, latent_dim)."""
-        means, log_scales = self._gaussians(labels)
-        chosen = torch.multinomial(self.logits(labels).softmax(dim=1), 1, generator=rng)[:, 0]
-        rows = torch.arange(len(labels), device=labels.device)
-        means, log_scales = means[rows, chosen], log_scales[rows, chosen]
-        noise = torch.randn(means.shape, generator=rng, device=means.device)
-        return means + log_scales.exp() * noise
-
-    def _gaussians(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return self.split(self.means(labels)), self.split(self.log_scales(labels)).clamp(-4, 2)
-
-
-def level_log_likelihood(levels: Tensor, n_levels: int, mixture: Mixture) -> Tensor:
-    """Log probability of each pixel's level under a discretised mixture of logistics.
-
-    The levels stand evenly from -1 to 1; each has the mass from half a step below to half a step
-    above it, the first and the last also all the mass beyond.
-
-    Shape:
-        levels: (...) int64 in [0, n_levels).
-        mixture: (..., M) logistics.
-        returns: (...) float, nats.
-
-    Source: Salimans et al. 2017, PixelCNN++, equation 2, arXiv:1701.05517.
-    """
-    half = 1 / max(n_levels - 1, 1)
-    centred = (levels * (2 * half) - 1.0)[..., None] - mixture.means
-    inverse = (-mixture.log_scales).exp()
-    below = torch.where(levels[..., None] == 0, -MAX_LOGIT, (centred - half) * inverse)
-    above = torch.where(levels[..., None] == n_levels - 1, MAX_LOGIT, (centred + half) * inverse)
-    # log(sigmoid(above) - sigmoid(below)), without the cancellation of the difference.
-    gap = torch.log(-torch.expm1(-(above - below).clamp(min=1e-5)))
-    mass = functional.logsigmoid(above) + functional.logsigmoid(-below) + gap
-    return torch.logsumexp(mixture.log_weights + mass, dim=-1)
-
-
-def sample_levels(n_levels: int, mixture: Mixture, rng: torch.Generator) -> Tensor:
-    """A level for each pixel from its discretised mixture of logistics.
-
-    Shape:
-        mixture: (..., M) logistics.
-        returns: (...) uint8 in [0, n_levels).
-    """
-    weights = mixture.log_weights.exp()
-    chosen = torch.multinomial(weights.flatten(0, -2), 1, generator=rng)
-    chosen = chosen.reshape(*weights.shape[:-1], 1)
-    means = mixture.means.gather(-1, chosen)[..., 0]
-    scales = mixture.log_scales.gather(-1, chosen)[..., 0].exp()
-    uniform = torch.rand(means.shape, generator=rng, device=means.device)
-    drawn = means + scales * torch.logit(uniform, eps=1e-6)
-    return ((drawn + 1) * ((n_levels - 1) / 2)).round().clamp(0, n_levels - 1).to(torch.uint8)
-
-
-def _sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Height and width of the image at each depth, halved until the shorter side is small."""
-    sizes = [(height, width)]
-    while min(sizes[-1]) > SMALLEST_SIDE:
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    return sizes
+def _noise(of: Gaussians, rng: torch.Generator | None) -> Tensor:
+    """Standard normal numbers, one for each Gaussian."""
+    return torch.randn(of.means.shape, generator=rng, device=of.means.device)

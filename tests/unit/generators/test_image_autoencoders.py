@@ -14,9 +14,10 @@ from tasks.generators.image._codes import LabelledMixture
 from tasks.generators.image._compression import gaussian_loss
 from tasks.generators.image._levels import nearest_levels, scaled_levels
 from tasks.generators.image.autoencoder import Autoencoder
+from tasks.generators.image.vae import Gaussians, Vae
 from tests.unit.generators.images import image_encoder
 
-CLASSES: list[type[DataGenerator]] = [Autoencoder]
+CLASSES: list[type[DataGenerator]] = [Autoencoder, Vae]
 
 
 def _model(cls: type[DataGenerator], encoder: ImageEncoder) -> DataGenerator:
@@ -144,3 +145,12 @@ def test_the_loss_of_errors_and_their_scale() -> None:
     assert gaussian_loss(images, means, log_scales).item() == pytest.approx(expected, rel=1e-6)
     same = gaussian_loss(images, images, torch.full((1, 1, 1), -100.0))
     assert same.item() == pytest.approx(2 * (-5 + 0.5 * math.log(2 * math.pi)), rel=1e-6)
+
+
+def test_the_divergence_of_gaussians() -> None:
+    one = Gaussians(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, math.log(2)]]))
+    standard = Gaussians(torch.zeros(1, 2), torch.zeros(1, 2))
+    # Half a shift of 1 squared; and (4 - 1) / 2 - log 2.
+    expected = 0.5 + 1.5 - math.log(2)
+    assert one.divergence(standard).item() == pytest.approx(expected, rel=1e-6)
+    assert one.divergence(one).item() == pytest.approx(0.0, abs=1e-6)
