@@ -56,7 +56,7 @@ def prepared(name: str) -> Path:
         with new_folder(split) as draft:
             for part, rows in (("train", order[n_holdout:]), ("holdout", order[:n_holdout])):
                 (draft / part).mkdir()
-                batches = [_batch(pixels[rows], labels[rows])]
+                batches = [batch_of(pixels[rows], labels[rows])]
                 write_dataset(draft / part, SCHEMA, {"images": batches})
     return folder
 
@@ -88,7 +88,8 @@ def read_facts(path: Path) -> dict[str, float]:
     return facts
 
 
-def _batch(pixels: np.ndarray, labels: np.ndarray) -> pa.RecordBatch:
+def batch_of(pixels: np.ndarray, labels: np.ndarray) -> pa.RecordBatch:
+    """Images (N, H, W, C) uint8 with their labels (N,), as rows of `SCHEMA`."""
     structs = []
     for i, image in enumerate(pixels):
         stream = io.BytesIO()

@@ -32,7 +32,7 @@ BEST_PREFIX = "best/"
 ENCODER_PREFIX = "encoder/"
 """Of the names of tensors in a checkpoint: the best weights so far, and arrays of the encoder."""
 
-MAX_NAMES = 40
+MAX_NAMES = 12
 """Names that a message lists."""
 
 _log = logging.getLogger(__name__)
