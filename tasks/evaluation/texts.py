@@ -155,6 +155,9 @@ def _vectors(sets: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarra
         )
     )
     n_texts = features.shape[0]
+    # A span that one text alone has makes it like no other, and the search long.
+    shared = np.bincount(features.indices, minlength=features.shape[1]) > 1
+    features = features[:, np.flatnonzero(shared)] if shared.any() else features[:, :1]
     some = np.sort(rng.choice(n_texts, min(n_texts, MAX_FITTED), replace=False))
     n_components = max(1, min(N_COMPONENTS, len(some) - 1))
     seed = int(rng.integers(2**31))
