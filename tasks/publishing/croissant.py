@@ -207,12 +207,19 @@ def _lineage(evidence: Evidence) -> dict[str, Any]:
         "@id": f"urn:sha256:{evidence.inputs.get('training_data')}",
         "prov:label": f"The real data (not published): {params.publish.description}",
     }
-    model = {
+    model: dict[str, Any] = {
         "@type": "prov:Entity",
         "@id": f"urn:sha256:{evidence.inputs.get('model')}",
         "prov:label": f"The trained generator {params.generator!r} (not published)",
         "prov:wasDerivedFrom": {"@id": real["@id"]},
     }
+    if evidence.parent:
+        parent = {
+            "@type": "prov:Entity",
+            "@id": f"urn:sha256:{evidence.parent['sha256']}",
+            "prov:label": "The trained generator from whose weights it started",
+        }
+        model["prov:wasDerivedFrom"] = [{"@id": real["@id"]}, parent]
     software = {
         "@type": "prov:SoftwareAgent",
         "@id": "urn:proofmint",

@@ -64,6 +64,12 @@ class Evidence:
         return found
 
     @property
+    def parent(self) -> Mapping[str, Any] | None:
+        """The model that the training started from; None: it started from random weights."""
+        found: Mapping[str, Any] | None = self.model.get("training", {}).get("parent")
+        return found
+
+    @property
     def constraint_checks(self) -> list[Mapping[str, Any]]:
         """What became of each declared constraint at the gate of the synthetic data."""
         checks = self.verdicts.get("synthetic", {}).get("checks", [])

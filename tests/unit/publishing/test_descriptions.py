@@ -106,6 +106,16 @@ def test_licences_have_the_names_of_the_hub(spdx: str, expected: dict[str, str])
     assert (licence_url(spdx) is None) == ("own" in spdx or "Ref" in spdx)
 
 
+def test_the_model_that_a_training_started_from_is_named(evidence: Evidence) -> None:
+    assert "another model" not in card(evidence)
+    parent = {"from": "digits@v3", "sha256": "ab" * 32}
+    training = {**evidence.model.get("training", {}), "parent": parent}
+    told = replace(evidence, model={**evidence.model, "training": training})
+    assert f"the weights of another model (`digits@v3`, sha256 `{'ab' * 32}`)" in card(told)
+    _, model = croissant(told)["prov:wasDerivedFrom"]
+    assert model["prov:wasDerivedFrom"][1]["@id"] == f"urn:sha256:{'ab' * 32}"
+
+
 def test_croissant_tells_the_lineage(evidence: Evidence) -> None:
     content = croissant(evidence)
     real, model = content["prov:wasDerivedFrom"]
