@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks.errors import TrainingError
-from tasks.generators.base import DataGenerator
+from tasks.generators.base import DataGenerator, Objective
 from tasks.params import TrainParams
 from tasks.training import distributed, order
 from tasks.training.checkpoint import Checkpoint
@@ -249,6 +249,25 @@ class TestSeveralObjectives:
         assert fitted.summary["best_epoch"] == fitted.summary["epochs"] == 4
         first = _weights(_fit(generator=NumbersGan, epochs=1))
         assert not any(torch.equal(first[n], w) for n, w in _weights(fitted).items())
+
+    def test_each_may_learn_at_a_rate_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two time scales: the critic's rate is four times the recipe's."""
+        objectives = [
+            Objective("critic", "critic", steps=2, rate=4.0),
+            Objective("network", "network"),
+        ]
+        monkeypatch.setattr(NumbersGan, "objectives", lambda _: objectives)
+        rates: dict[str, set[float]] = {"critic": set(), "network": set()}
+        minimise = Stepper.minimise
+
+        def record(self: Stepper, name: str, batch: torch.Tensor, rate: float, turn: int) -> Any:
+            loss = minimise(self, name, batch, rate, turn)
+            rates[name] |= {group["lr"] for group in self.state.optimizers[name].param_groups}
+            return loss
+
+        monkeypatch.setattr(Stepper, "minimise", record)
+        _fit(generator=NumbersGan, epochs=1)
+        assert rates == {"critic": {4e-3}, "network": {1e-3}}
 
     def test_resume_is_exact(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Checkpoint, "is_due", lambda _: True)
