@@ -38,8 +38,7 @@ class LabelledTexts(Labelled):
         """
         self.path = path
         self.dialect: Dialect = sniff(path, form.told)
-        first, second = self.dialect.names
-        own = (second, first) if form.label_first else (first, second)
+        own = (form.text, form.label)
         self._stored_as = dict(zip(own, called or own, strict=True))
         text, label = self._stored_as.values()
         columns = (

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 import yaml
 from sqlalchemy.exc import ArgumentError
 
+from tasks.commands.text_form import TextForm, recognised
 from tasks.errors import ParamsError, SourceError
 from tasks.locations.credentials import holds_secret
 from tasks.locations.files import near
@@ -25,6 +26,7 @@ from tasks.sources.arrays.files import ArrayFile
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 _SHARDS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 _ARRAYS = (".npz", ".npy")
+_DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _SQLITE = (".sqlite", ".sqlite3", ".db")
 _FILE_SCHEMES = (
     *("file", "http", "https", "ftp", "sftp", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"),
@@ -97,7 +99,14 @@ def origin_of(
         except yaml.YAMLError as error:
             raise ParamsError(f"--set {key}: {value!r} is not YAML: {error}") from error
     kind = source.pop("kind", found.kind)
-    target = source.pop("target", _label_of(kind, source, project))
+    if kind == "tabular" and found.kind == "text" and "column" in found.source:
+        # A table after all: its columns are found out like those of any other.
+        source = {
+            "type": "files",
+            **{k: v for k, v in source.items() if k not in ("type", "column")},
+        }
+        source |= source.pop("files", {})
+    target = source.pop("target", found.target or _label_of(kind, source, project))
     return Origin(kind, source, found.connection, target)
 
 
@@ -203,7 +212,29 @@ def _of_files(given: str, project: Path) -> Origin:
         return Origin("image", source | ({"labels": labels} if is_there else {}))
     if lowered.endswith(_SHARDS) and not is_table:
         return Origin("image", {"type": "shards", "path": given})
-    return Origin("tabular", {"type": "files", "path": given})
+    form = _form_of_texts(path) if path.is_file() else None
+    return _of_texts(given, form) if form else Origin("tabular", {"type": "files", "path": given})
+
+
+def _form_of_texts(path: Path) -> TextForm | None:
+    """How labelled texts are written in a file; None: it holds something else."""
+    if not path.name.lower().endswith(_DELIMITED) and path.suffix:
+        return None
+    try:
+        return recognised(path, "utf-8")
+    except SourceError:
+        return None  # said when it is read, by settings that are given
+
+
+def _of_texts(given: str, form: TextForm) -> Origin:
+    told = form.told
+    files: dict[str, Any] = {"delimiter": told.delimiter}
+    if not told.quote:
+        files["quote"] = ""
+    if told.column_names is not None:
+        files["column_names"] = list(told.column_names)
+    source = {"type": "text", "path": given, "column": form.text, "files": files}
+    return Origin("text", source, target=form.label)
 
 
 def _kind_of_arrays(path: Path) -> Kind:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.commands.kinds import GENERATORS
 from tasks.commands.origins import Origin, origin_of
 from tasks.errors import ParamsError
 from tasks.params import DatasetParams, parse
@@ -58,7 +59,6 @@ def profile_source(
 
 def entry_of(origin: Origin, target: str | None) -> dict[str, Any]:
     """The least entry of params.yaml for a source: everything else at its default."""
-    is_image = origin.kind == "image"
     return {
         "kind": origin.kind,
         "schedule": None,
@@ -69,7 +69,7 @@ def entry_of(origin: Origin, target: str | None) -> dict[str, Any]:
         "clean": {},
         "split": {},
         "balance": {},
-        "generator": "vae" if is_image else "autoregressive",
+        "generator": GENERATORS[origin.kind],
         "generator_params": {},
         "train": {},
         "sample": {},

@@ -44,10 +44,13 @@ class TextForm:
     Attributes:
         told: what the dialect of the file is to be taken for.
         label_first: whether the labels stand before the texts.
+        text, label: names of the columns.
     """
 
     told: Told
     label_first: bool
+    text: str
+    label: str
 
 
 def recognised(path: Path, encoding: str) -> TextForm | None:
@@ -84,10 +87,13 @@ def told_to_be(path: Path, encoding: str) -> TextForm:
 
 
 def _form(told: Told, rows: Sequence[Sequence[str]], *, label_first: bool) -> TextForm:
+    names = (LABEL, TEXT) if label_first else (TEXT, LABEL)
     if len(_without_header(rows, label_first=label_first)) == len(rows):
-        names = (LABEL, TEXT) if label_first else (TEXT, LABEL)
         told = replace(told, column_names=names)
-    return TextForm(told, label_first)
+    else:
+        names = (rows[0][0].strip() or "column 1", rows[0][1].strip() or "column 2")
+    label, text = names if label_first else names[::-1]
+    return TextForm(told, label_first, text, label)
 
 
 def _readings(path: Path, encoding: str) -> list[tuple[Told, list[list[str]]]]:
