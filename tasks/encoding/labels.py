@@ -9,10 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from tasks.encoding.base import Encoder
 from tasks.encoding.columns.base import COMMON_ROWS
 from tasks.encoding.columns.categorical import as_texts, from_texts
 from tasks.errors import DataError
 from tasks.schema import Column, arrow_type
+
+
+def labels_of(encoder: Encoder) -> "Labels | None":
+    """The labels of an encoder of images or texts, joint ones of both; None: it has none."""
+    labels = getattr(encoder, "labels", None) or getattr(encoder, "joint_labels", None)
+    return labels if isinstance(labels, Labels) else None
 
 
 class Labels:

@@ -130,19 +130,13 @@ class MultimodalEncoder(Encoder):
     @classmethod
     def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
         """Fit both encoders, each to its part of the rows."""
-        joint = JointLabels(label_columns(schema))
+        image = ImageEncoder.fit(*_part(schema, batches, "image"), rng)
+        return cls(schema, image, TextEncoder.fit(*_part(schema, batches, "text"), rng))
 
-        def part(view: str) -> tuple[DatasetSchema, Batches]:
-            own = view_schema(schema, view)
-
-            def rows() -> Iterator[pa.RecordBatch]:
-                for batch in select(batches, _needed(own, joint)):
-                    yield _viewed(batch, own, joint)
-
-            return own, rows
-
-        image = ImageEncoder.fit(*part("image"), rng)
-        return cls(schema, image, TextEncoder.fit(*part("text"), rng))
+    def refit(self, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+        """Refit both encoders, each to its part of the rows."""
+        image = self.image.refit(*_part(schema, batches, "image"), rng)
+        return type(self)(schema, image, self.text.refit(*_part(schema, batches, "text"), rng))
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         """The tensors of both encoders."""
@@ -268,6 +262,17 @@ def unnamed(view: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.T
         for name, tensor in tensors.items()
         if name == "labels" or name.startswith(f"{view}.")
     }
+
+
+def _part(schema: DatasetSchema, batches: Batches, view: str) -> tuple[DatasetSchema, Batches]:
+    """The schema and the rows of one view."""
+    own, joint = view_schema(schema, view), JointLabels(label_columns(schema))
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in select(batches, _needed(own, joint)):
+            yield _viewed(batch, own, joint)
+
+    return own, rows
 
 
 def _needed(own: DatasetSchema, joint: JointLabels) -> list[str]:

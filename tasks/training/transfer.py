@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from tasks.encoding.base import Encoder
 from tasks.encoding.columns.categorical import as_texts
-from tasks.encoding.labels import Labels
+from tasks.encoding.labels import labels_of
 from tasks.errors import ParamsError
 from tasks.generators.base import DataGenerator
 from tasks.schema import DatasetSchema
@@ -197,7 +197,7 @@ def _copy(
     generator: DataGenerator, encoder: Encoder, parent: Parent
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Overwrite what fits; the names of what was taken over, partly so by label, and not."""
-    old_labels, labels = _labels_of(parent.encoder), _labels_of(encoder)
+    old_labels, labels = _texts_of(parent.encoder), _texts_of(encoder)
     axes = generator.label_axes(len(labels)) if old_labels and labels else {}
     taken: list[str] = []
     by_label: list[str] = []
@@ -292,10 +292,10 @@ def _paths(name: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
 
 
-def _labels_of(encoder: Encoder) -> list[str]:
+def _texts_of(encoder: Encoder) -> list[str]:
     """The labels of images or texts; none for tables and where there are no labels."""
-    labels = getattr(encoder, "labels", None)
-    return as_texts(labels.values) if isinstance(labels, Labels) and labels.column else []
+    labels = labels_of(encoder)
+    return as_texts(labels.values) if labels and labels.column else []
 
 
 def _full_name(generator_class: type[DataGenerator]) -> str:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from tasks.encoding.base import Encoder
-from tasks.encoding.labels import Labels
+from tasks.encoding.labels import labels_of
 from tasks.generators.base import DataGenerator
 from tasks.seeding import derive_seed, rng_for
 from tasks.training.data import Rows
@@ -161,15 +161,19 @@ class Watch:
     def _draw(self, generator: DataGenerator) -> dict[str, Tensor]:
         """Samples of the most frequent labels in turn; always from the same noise."""
         rng = torch.Generator(self._rows.device).manual_seed(derive_seed(self._seed, "watch"))
-        labels = self._labels()
-        target = self._encoder.schema.target
-        if labels is None or target is None or not generator.holds_target:
+        labels = labels_of(self._encoder)
+        if labels is None:
             return generator.sample(LABEL_ROWS, rng)
         shares = labels.shares
         frequent = sorted(range(len(labels)), key=lambda i: -shares[i])[:MAX_LABELS]
         places = sorted(i for i in frequent if shares[i] > 0)
+        n_rows = len(places) * LABEL_ROWS
+        target = self._encoder.schema.target
+        # Joint labels of several columns are no column that could be held.
+        if not labels.column or labels.column.name != target or not generator.holds_target:
+            return generator.sample(n_rows, rng)
         values = labels.values.take(places).to_pylist() * LABEL_ROWS
-        return generator.sample(len(values), rng, {target: values})
+        return generator.sample(n_rows, rng, {target: values})
 
     def _some_real_rows(self) -> dict[str, Tensor]:
         n_rows = len(self._order.train)
@@ -181,12 +185,8 @@ class Watch:
             index = index[:REAL_LABEL_ROWS]
         return self._rows.take(index)
 
-    def _labels(self) -> Labels | None:
-        labels = getattr(self._encoder, "labels", None)
-        return labels if isinstance(labels, Labels) else None
-
     def _names(self) -> list[str]:
-        labels = self._labels()
+        labels = labels_of(self._encoder)
         return [str(v) for v in labels.values.to_pylist()] if labels and labels.column else []
 
     def _warn(self, doubtful: Mapping[str, float], when: str) -> str:
@@ -234,13 +234,12 @@ def _spread(encoded: Mapping[str, Tensor], n: int) -> dict[int, dict[str, float]
         if len(place) < 2:
             continue
         values = {}
-        if "pixels" in encoded:
-            values["pixels"] = float(
-                torch.pdist(encoded["pixels"][place].flatten(1).float()).mean()
-            )
-        if "tokens" in encoded:
-            texts = encoded["tokens"][place[:LABEL_ROWS]]
-            values["tokens"] = len(set(map(tuple, texts.tolist()))) / len(texts)
+        for name, tensor in encoded.items():
+            if name.endswith("pixels"):
+                values[name] = float(torch.pdist(tensor[place].flatten(1).float()).mean())
+            elif name.endswith("tokens"):
+                texts = tensor[place[:LABEL_ROWS]].tolist()
+                values[name] = len(set(map(tuple, texts))) / len(texts)
         found[int(label)] = values
     return found
 

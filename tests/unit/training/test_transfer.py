@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
-from tasks.encoding.base import Encoder
+from tasks.encoding.base import Batches, Encoder
 from tasks.encoding.labels import Labels
+from tasks.encoding.text import TextEncoder
 from tasks.errors import ParamsError
 from tasks.params import Record, TrainParams
-from tasks.schema import Column
+from tasks.schema import Column, DatasetSchema, TableSchema
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.loop import fit
 from tasks.training.model import Fitted
@@ -272,3 +274,26 @@ def _labelled_parent(encoder: _Labelled, embedding: torch.Tensor) -> Parent:
     weights = _LabelledGenerator(encoder, NumbersParams()).state_dict()
     weights["label_embedding.weight"] = embedding
     return Parent("p", "0" * 64, _LabelledGenerator, encoder, weights)
+
+
+def test_texts_keep_the_pieces_of_the_parent() -> None:
+    columns = (
+        Column(name="text", type="string", meaning="text", nullable=False),
+        Column(name="label", type="string", meaning="categorical", nullable=False),
+    )
+    schema = DatasetSchema(
+        kind="text", tables=(TableSchema(name="texts", columns=columns),), target="label"
+    )
+
+    def rows(words: list[str]) -> Batches:
+        texts = [f"{words[i % 3]} {words[i % 2]} {words[i % 3]}" for i in range(120)]
+        return lambda: iter([pa.RecordBatch.from_pydict({"text": texts, "label": ["x", "y"] * 60})])
+
+    rng = np.random.default_rng(0)
+    old = TextEncoder.fit(schema, rows(["winter", "summer", "autumn"]), rng)
+    others = rows(["butter", "bread", "cheese"])
+    new = old.refit(schema, others, rng)
+    assert new.pieces.merges == old.pieces.merges != []
+    assert TextEncoder.fit(schema, others, rng).pieces.merges != old.pieces.merges
+    (batch,) = others()
+    assert new.texts(new.encode(batch)["tokens"]) == batch.column("text").to_pylist()
