@@ -28,7 +28,7 @@ MAX_PIECE_BYTES = 16
 MAX_MERGES = 8_000
 """Pieces of several bytes, at most."""
 
-BYTES_A_MERGE = 250
+BYTES_A_MERGE = 64
 """Bytes of training text for each of them: with less, most pieces would be too rare to be learned.
 So a few pages of text are encoded byte by byte."""
 

@@ -94,10 +94,10 @@ class Seq2Seq(TextGenerator):
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
-        """Chosen by the validation loss on 4,000 short messages; fewer passes for larger sets."""
+        """That of `transformer`, which its validation loss on 4,000 short messages bore out."""
         del schema
         return Recipe(
-            epochs=max(3, min(40, 150_000 // n_rows)),
+            epochs=max(4, min(100, 64_000 // n_rows)),
             batch_size=32 if n_rows < 10_000 else 64,
             learning_rate=2e-3,
             weight_decay=0.05,
