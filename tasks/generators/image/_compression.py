@@ -16,6 +16,9 @@ from tasks.generators.image._convolutions import (
 )
 from tasks.generators.layers import LOG_SQRT_2PI, ResidualBlock
 
+MAX_CHANNELS = 32
+"""At depth 1, by default: autoencoders of 8 x 8 digits were no better with 64, and slower."""
+
 MIN_LOG_SCALE = -5.0
 """About the step between 256 levels: images that are all the same would make it fall for ever."""
 
@@ -35,7 +38,8 @@ class Shape:
 
     def __init__(self, encoder: ImageEncoder, channels: int | None) -> None:
         self.sizes = halved_sizes(encoder.height, encoder.width)
-        self.widths = [encoder.channels, *channels_by_depth(encoder, channels)]
+        by_depth = channels_by_depth(encoder, channels, at_most=MAX_CHANNELS)
+        self.widths = [encoder.channels, *by_depth]
         self.n_labels = len(encoder.labels)
 
     @property

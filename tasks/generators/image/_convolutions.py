@@ -44,15 +44,19 @@ def halved_sizes(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def channels_by_depth(encoder: ImageEncoder, channels: int | None) -> list[int]:
+def channels_by_depth(
+    encoder: ImageEncoder, channels: int | None, *, at_most: int = 64
+) -> list[int]:
     """Channels of the features at each depth from 1 on: each has twice as many as the one before.
 
     Args:
         encoder: of the images.
         channels: at depth 1; None: fewer for larger images, so that a layer takes about as long.
+        at_most: that many for small ones.
     """
     if channels is None:
-        channels = min(64, max(16, 1_024 // max(encoder.height, encoder.width) // 8 * 8))
+        side = max(encoder.height, encoder.width)
+        channels = min(at_most, max(16, 1_024 // side // 8 * 8))
     n_halvings = len(halved_sizes(encoder.height, encoder.width)) - 1
     return [min(channels * 2**i, max(channels, MAX_CHANNELS)) for i in range(n_halvings)]
 

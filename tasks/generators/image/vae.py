@@ -165,7 +165,7 @@ class Vae(DataGenerator):
         """Fewer passes for larger sets."""
         del schema
         return Recipe(
-            epochs=max(5, min(80, 300_000 // n_rows)),
+            epochs=max(1, min(80, 300_000 // n_rows)),
             batch_size=64,
             learning_rate=2e-3,
             weight_decay=0.01,

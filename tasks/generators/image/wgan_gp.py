@@ -5,11 +5,10 @@ discriminator there is the critic here.
 
 Source:
     Gulrajani et al. 2017, Improved training of Wasserstein GANs, algorithm 1, arXiv:1704.00028.
-    Learning rates of two time-scales in place of many steps of the critic: Heusel et al. 2017,
-    arXiv:1706.08500.
 Differs:
-    Strided convolutions in place of residual blocks, which take a multiple of the time; labels; the
-    average of the generator's weights draws the samples.
+    Strided convolutions in place of residual blocks, which take a multiple of the time; three steps
+    of the critic for one of the generator in place of five; labels; the average of the generator's
+    weights draws the samples.
 """
 
 from typing import ClassVar, cast
@@ -41,7 +40,7 @@ class WganGpParams(Record):
         default=10.0, ge=0, description="weight of the critic's gradient penalty"
     )
     critic_steps: int = Field(
-        default=2, ge=1, le=100, description="steps of the critic for one of the generator"
+        default=3, ge=1, le=100, description="steps of the critic for one of the generator"
     )
 
 
@@ -49,6 +48,8 @@ class WganGp(AdversarialGenerator):
     """Images of one size, given their label."""
 
     Params: ClassVar[type[Record]] = WganGpParams
+    few_steps: ClassVar[int] = 1_000
+    many_steps: ClassVar[int] = 4_000
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)
