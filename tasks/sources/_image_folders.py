@@ -43,6 +43,11 @@ class ImageFolder(ABC):
         """Files, and hidden folders on this machine, that are neither images nor metadata."""
 
     @property
+    def n_empty(self) -> int:
+        """Folders in it without an image in them or below: labels that no image has."""
+        return 0
+
+    @property
     @abstractmethod
     def metadata(self) -> list[str]:
         """The files of metadata, as paths or URLs."""
@@ -77,6 +82,12 @@ class _LocalFolder(ImageFolder):
     @property
     def n_others(self) -> int:
         return self._listing[1]
+
+    @property
+    def n_empty(self) -> int:
+        found = {name.partition("/")[0] for name in self.names}
+        folders = (path for path in self._folder.iterdir() if path.is_dir())
+        return sum(path.name not in found and not path.name.startswith(".") for path in folders)
 
     @property
     def metadata(self) -> list[str]:

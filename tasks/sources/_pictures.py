@@ -18,6 +18,7 @@ from tasks.schema import IMAGE_TYPE, Column
 from tasks.sources.base import column
 
 Mode = Literal["L", "RGB"]
+Fit = Literal["pad", "crop", "stretch"]
 
 FORMATS = {
     ".png": "PNG",
@@ -136,9 +137,11 @@ def picture_of(content: bytes, mode: Mode | None) -> Picture:
     except _DAMAGE as error:
         raise Unreadable(f"is damaged: {error}") from error
     plain = _converted(upright, mode)
-    as_it_is = image.format == "PNG" and plain.mode == image.mode and plain.size == image.size
-    encoded = _pixels_alone(content) if as_it_is else _as_png(plain)
-    return Picture(encoded, plain.width, plain.height, plain.mode, str(image.format))
+    # Looked through even where it is encoded anew: a damaged end is damage in any mode.
+    bare = _pixels_alone(content) if image.format == "PNG" else None
+    if bare is None or plain.mode != image.mode or plain.size != image.size:
+        bare = _as_png(plain)
+    return Picture(bare, plain.width, plain.height, plain.mode, str(image.format))
 
 
 def picture_of_pixels(pixels: np.ndarray, mode: Mode | None) -> Picture:
@@ -155,6 +158,39 @@ def picture_of_pixels(pixels: np.ndarray, mode: Mode | None) -> Picture:
     image = Image.fromarray(np.ascontiguousarray(flat))
     plain = image if mode is None else image.convert(mode)
     return Picture(_as_png(plain), plain.width, plain.height, plain.mode, "PNG")
+
+
+def refitted(picture: Picture, size: tuple[int, int], fit: Fit) -> Picture:
+    """The picture in another size.
+
+    Args:
+        picture: of mode L or RGB.
+        size: width and height.
+        fit: what becomes of another shape: `pad` puts what stands along its border around it,
+            `crop` cuts off as much at both ends, `stretch` changes the shape.
+    """
+    if (picture.width, picture.height) == size:
+        return picture
+    image = Image.open(io.BytesIO(picture.content))
+    if fit == "crop":
+        made = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    elif fit == "stretch":
+        made = image.resize(size, Image.Resampling.LANCZOS)
+    else:
+        scale = min(size[0] / image.width, size[1] / image.height)
+        inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        inner = min(inner[0], size[0]), min(inner[1], size[1])
+        made = Image.new(image.mode, size, _border_colour(image))
+        corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+        made.paste(image.resize(inner, Image.Resampling.LANCZOS), corner)
+    return Picture(_as_png(made), *size, made.mode, picture.format)
+
+
+def _border_colour(image: Image.Image) -> tuple[int, ...]:
+    """The median of the pixels along the border, channel by channel."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return tuple(int(value) for value in np.median(border, axis=0))
 
 
 def _check_size(width: int, height: int) -> None:
@@ -176,10 +212,11 @@ def _converted(image: Image.Image, mode: Mode | None) -> Image.Image:
         mode = "L" if image.mode in ("L", "1") else "RGB"
     if image.mode == mode and not is_transparent:
         return image
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I;16"):
         return _eight_bits(image).convert(mode)
-    if image.mode == "F":
-        raise Unreadable("has floating-point pixels, of which no one says what is white")
+    if image.mode in ("I", "F"):
+        kind = "32-bit" if image.mode == "I" else "floating-point"
+        raise Unreadable(f"has {kind} pixels, of which no one says what is white")
     if is_transparent:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -190,8 +227,6 @@ def _converted(image: Image.Image, mode: Mode | None) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit greyscale in 8 bits: 65,535 becomes 255, what is between is rounded."""
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65_535:
-        raise Unreadable("has pixels of more than 16 bits, expected 8 or 16")
     return Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
 
 

@@ -1,5 +1,6 @@
 """Images in a folder, labelled by their sub-folders or by a file of metadata, or not at all."""
 
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -96,7 +97,9 @@ class ImageSource(Source):
             "unreadable_images": found["unreadable"],
             "misnamed_images": found["misnamed"],
         }
-        if self._metadata is not None:
+        if self._metadata is None:
+            counts["folders_without_images"] = self._folder.n_empty
+        else:
             counts["images_without_metadata"] = len(self._folder.names) - len(self._metadata.places)
         return counts
 
@@ -131,7 +134,10 @@ class ImageSource(Source):
 
     def _read(self, path: Path, counts: Counter[str]) -> Picture:
         try:
-            if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for
+                raise Unreadable("is no plain file")
+            if (size := facts.st_size) > MAX_FILE_BYTES:
                 raise Unreadable(f"has {size} bytes, more than {MAX_FILE_BYTES}")
             content = path.read_bytes()
         except OSError as error:

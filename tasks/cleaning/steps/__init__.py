@@ -9,6 +9,7 @@
 | 50    | types           | 0 or 1 | gives columns types, declared or as their texts show        |
 | 60    | units           | 0      | brings measurements to one unit                             |
 | 70    | length          | 0      | leaves out rows whose texts are too short or too long       |
+| 80    | images          | 0      | brings images to one size and mode                          |
 | 90    | drop_duplicates | 1      | leaves out rows that repeat another                         |
 | 100   | outliers        | 1 to 8 | flags, clips or leaves out what is far from the rest        |
 | 110   | missing         | 0 to 8 | fills missing values, or leaves out the rows that have them |

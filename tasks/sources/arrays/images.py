@@ -47,7 +47,8 @@ class ImageMaker(Maker):
             labels = _chosen(self.label_file, None, "labels", lambda _: True)
         elif self.labels is not None or self.wants_labels:
             shapes = ((images.n_rows,), (images.n_rows, 1))
-            labels = _chosen(file, self.labels, "labels", lambda h: h.shape in shapes)
+            what = f"labels of the {images.n_rows} images"
+            labels = _chosen(file, self.labels, "labels", lambda h: h.shape in shapes, what)
         else:
             return [images]
         if labels.shape not in ((images.n_rows,), (images.n_rows, 1)):
@@ -125,16 +126,21 @@ class ImageMaker(Maker):
 
 
 def _chosen(
-    file: ArrayFile, name: str | None, setting: str, could_be: Callable[[Header], bool]
+    file: ArrayFile,
+    name: str | None,
+    setting: str,
+    could_be: Callable[[Header], bool],
+    what: str | None = None,
 ) -> Header:
-    """The array that a setting names, or the only one that it could name."""
+    """The array that a setting names, or the only one that it could name; `what` says for what."""
     if name is not None:
         return named(file, name)
     found = [header for header in file.headers.values() if could_be(header)]
     if len(found) != 1:
         raise SourceError(
-            f"expected one array in {file.given} that could be the {setting}, found {len(found)};"
-            f" it has {listed(file)}: name one as `{setting}`"
+            f"expected one array in {file.given} that could be the {what or setting}, found"
+            f" {len(found)}; it has {listed(file)}: name one as `{setting}`"
+            f"{', or set `target: null` to do without' if setting == 'labels' else ''}"
         )
     return found[0]
 

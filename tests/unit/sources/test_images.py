@@ -147,7 +147,42 @@ def test_a_file_that_cannot_be_used_is_named_or_counted(tmp_path, content, messa
         rows(source(tmp_path))
     lenient = source(tmp_path, skip_unreadable=True)
     assert len(rows(lenient)) == 1
-    assert lenient.counts() == {"other_files": 0, "unreadable_images": 1, "misnamed_images": 0}
+    assert lenient.counts() == {
+        "other_files": 0,
+        "unreadable_images": 1,
+        "misnamed_images": 0,
+        "folders_without_images": 0,
+    }
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_damaged_end_is_damage_in_any_mode(tmp_path, mode):
+    put(tmp_path, "a/1.png", encoded(Image.new("RGB", (4, 4)))[:-12])
+    with pytest.raises(SourceError, match=r"1\.png is damaged: chunk"):
+        rows(source(tmp_path, mode=mode))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_white_are_refused_in_any_mode(tmp_path, mode):
+    put(tmp_path, "a/1.tif", encoded(Image.new(mode, (2, 2), 7), "TIFF"))
+    with pytest.raises(SourceError, match=r"pixels, of which no one says what is white"):
+        rows(source(tmp_path, mode="L"))
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    put(tmp_path, "a/1.png", png())
+    os.mkfifo(tmp_path / "pictures" / "a" / "2.png")
+    with pytest.raises(SourceError, match=r"2\.png is no plain file"):
+        rows(source(tmp_path))
+
+
+def test_folders_of_labels_without_images_are_counted(tmp_path):
+    put(tmp_path, "a/1.png", png())
+    put(tmp_path, "b/notes.txt", b"x")
+    (tmp_path / "pictures" / "c" / "d").mkdir(parents=True)
+    opened = source(tmp_path)
+    assert len(rows(opened)) == 1
+    assert opened.counts()["folders_without_images"] == 2
 
 
 def test_our_limit_is_below_the_bombs_of_pillow(tmp_path, monkeypatch):

@@ -245,6 +245,11 @@ def test_arrays_that_are_not_there_are_named_with_the_choices(tmp_path):
         rows(source(tmp_path, kind="image", images="x", labels="x2"))
     with pytest.raises(ParamsError, match="images and tables, found kind: text"):
         source(tmp_path, kind="text")
+    np.savez(tmp_path / "data.npz", x=GREY, y=np.arange(2))
+    with pytest.raises(
+        SourceError, match=r"labels of the 3 images, found 0; .*'y' \(2 of .*or set `target: null`"
+    ):
+        rows(source(tmp_path, kind="image", target="label"))
 
 
 def test_fortran_order_in_an_archive_must_fit_into_the_memory(tmp_path):
