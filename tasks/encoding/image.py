@@ -40,6 +40,7 @@ class ImageEncoder(Encoder):
         height, width, channels: of every image.
         levels: (L,) uint8 pixel values that occur, ascending.
         labels: those that training images have.
+        level_counts: (L,) int64 training pixels of each level; equal ones where nobody counted.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class ImageEncoder(Encoder):
         shape: tuple[int, int, int],
         levels: np.ndarray,
         labels: Labels,
+        level_counts: np.ndarray | None = None,
     ) -> None:
         self.schema = schema
         self.channels, self.height, self.width = shape
         self.levels = levels
         self.labels = labels
+        self.level_counts = np.ones(len(levels), int) if level_counts is None else level_counts
         self._image_column = _image_column(schema)
 
     @property
@@ -66,19 +69,20 @@ class ImageEncoder(Encoder):
         del rng
         name = _image_column(schema)
         forms: Counter[tuple[str, int, int]] = Counter()
-        seen = np.zeros(256, dtype=bool)
+        seen = np.zeros(256, dtype=np.int64)
         counts: Counter[str] = Counter()
         for batch in batches():
             for mode, pixels in decode_images(batch.column(name)):
                 forms[mode, pixels.shape[1], pixels.shape[0]] += 1
                 if mode in MODES:
-                    seen[pixels] = True
+                    seen += np.bincount(pixels.ravel(), minlength=256)
             if schema.target is not None:
                 counts.update(Labels.counted(batch.column(schema.target)))
         mode, width, height = _one_form(forms)
         labels = Labels.of(_label_column(schema), counts, forms.total())
         shape = (MODES[mode], height, width)
-        return cls(schema, shape, np.flatnonzero(seen).astype(np.uint8), labels)
+        levels = np.flatnonzero(seen)
+        return cls(schema, shape, levels.astype(np.uint8), labels, seen[levels])
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         """Level indices of the pixels and indices of the labels."""
@@ -136,7 +140,7 @@ class ImageEncoder(Encoder):
         """What `from_state` needs: JSON, and arrays."""
         content, arrays = self.labels.state()
         content["shape"] = [self.channels, self.height, self.width]
-        return content, {"levels": self.levels, **arrays}
+        return content, {"levels": self.levels, "level_counts": self.level_counts, **arrays}
 
     @classmethod
     def from_state(
@@ -145,7 +149,8 @@ class ImageEncoder(Encoder):
         """The encoder whose `state()` this is."""
         labels = Labels.from_state(_label_column(schema), content, arrays)
         channels, height, width = content["shape"]
-        return cls(schema, (channels, height, width), arrays["levels"], labels)
+        shape = (channels, height, width)
+        return cls(schema, shape, arrays["levels"], labels, arrays.get("level_counts"))
 
 
 def _image_column(schema: DatasetSchema) -> str:
@@ -170,17 +175,19 @@ def _one_form(forms: Counter[tuple[str, int, int]]) -> tuple[str, int, int]:
     """The only mode, width and height of all images."""
     if forms.total() < 2:
         raise DataError(f"expected two training images at least, found {forms.total()}")
-    found = ", ".join(f"{n} of {w} x {h} {mode}" for (mode, w, h), n in forms.most_common(5))
+    found = ", ".join(f"{n} of {w} x {h} {m}" for (m, w, h), n in forms.most_common(5))
+    (mode, width, height) = forms.most_common(1)[0][0]
     if len(forms) > 1:
         raise DataError(
             f"expected images of one size and mode, found {found}"
-            f"{' ...' if len(forms) > 5 else ''}; make them alike in the source"
+            f"{' ...' if len(forms) > 5 else ''};"
+            f" `clean: {{images: {{size: [{max(width, MIN_SIDE)}, {max(height, MIN_SIDE)}],"
+            f" mode: {mode}}}}}` makes them alike"
         )
-    (mode, width, height) = next(iter(forms))
     if mode not in MODES or min(width, height) < MIN_SIDE:
         raise DataError(
             f"expected 8-bit greyscale (L) or colour (RGB) images of {MIN_SIDE} pixels a side at"
-            f" least, found {found}"
+            f" least, found {found}; `clean.images` gives them another size or mode"
         )
     return mode, width, height
 

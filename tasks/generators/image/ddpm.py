@@ -52,6 +52,12 @@ SMALL_IMAGE = 256
 WIDTH = 32
 """Channels of the first grid for larger images."""
 
+PIXEL_ERROR = 0.012
+"""Standard deviation of what is left of the noise in a drawn pixel."""
+
+SHADES = 4_096
+"""Values between black and white whose levels are looked up."""
+
 REFERENCE_ROWS, REFERENCE_SEEN = 9_000, 400_000
 """So many images are looked at so often in a training, over all epochs; see `Ddpm.recipe`."""
 
@@ -106,6 +112,7 @@ class Ddpm(DataGenerator):
     Params: ClassVar[type[Record]] = DdpmParams
     encoder_class: ClassVar[type[Encoder]] = ImageEncoder
     scale: Tensor
+    likeliest: Tensor
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)
@@ -128,6 +135,7 @@ class Ddpm(DataGenerator):
         levels = torch.from_numpy(self.encoder.levels).float()
         span = (levels[-1] - levels[0]).clamp(min=1)
         self.register_buffer("scale", 2 * (levels - levels[0]) / span - 1, persistent=False)
+        self.register_buffer("likeliest", self._likeliest(), persistent=False)
         longer = max(self.encoder.height, self.encoder.width)
         self.shift = 2 * math.log(max(1.0, longer / REFERENCE_SIDE))
 
@@ -193,10 +201,21 @@ class Ddpm(DataGenerator):
         return functional.pad(images, (0, right, 0, below), mode="replicate")
 
     def _levels(self, images: Tensor) -> Tensor:
-        """The nearest level of each pixel, of images without their padding."""
-        middles = (self.scale[1:] + self.scale[:-1]) / 2
+        """The likeliest level of each pixel, of images without their padding."""
         images = images[..., : self.encoder.height, : self.encoder.width]
-        return torch.bucketize(images.contiguous(), middles).to(torch.uint8)
+        return self.likeliest[((images + 1) * ((SHADES - 1) / 2)).round().long()]
+
+    def _likeliest(self) -> Tensor:
+        """(SHADES,) uint8, the level that stands behind each of so many values from -1 to 1.
+
+        The nearest one would be right if all were as frequent. But where most pixels are as black as
+        can be, what is almost so is too: with what a drawn pixel is off by, the likelier level of
+        two is the one that more pixels have.
+        """
+        shades = torch.linspace(-1, 1, SHADES)[:, None]
+        prior = torch.from_numpy(self.encoder.level_counts).double().log()
+        likelihood = (shades - self.scale).double().square() / (-2 * PIXEL_ERROR**2)
+        return (prior + likelihood).argmax(dim=1).to(torch.uint8)
 
     def _strengths(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Of the signal and of the noise; their squares sum to 1."""

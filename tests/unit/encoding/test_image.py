@@ -83,6 +83,7 @@ def test_pixels_are_levels_that_occur() -> None:
     images = [np.full((4, 4), value, dtype=np.uint8) for value in (0, 100, 255)] * 3
     encoder = _fit(schema, _batch(schema, images, ["x", "y", "x"] * 3))
     assert encoder.levels.tolist() == [0, 100, 255]
+    assert encoder.level_counts.tolist() == [48, 48, 48]
     assert encoder.labels.counts.tolist() == [6, 3]
     new = [np.full((4, 4), value, dtype=np.uint8) for value in (49, 51, 200)]
     pixels = encoder.encode(_batch(schema, new, ["x"] * 3))["pixels"]

@@ -95,6 +95,16 @@ def test_levels_are_scaled_by_their_values() -> None:
     assert model.scale.tolist() == pytest.approx([-1.0, -0.5, 1.0])
 
 
+def test_almost_black_is_black_where_most_pixels_are() -> None:
+    encoder = _encoder(8, 8, 1, levels=tuple(range(256)))
+    images = torch.tensor([0.0, 3.0, 100.4, 252.0])[None, None, None, :] / 127.5 - 1
+    encoder.width, encoder.height = 4, 1
+    assert _model(encoder)._levels(images).flatten().tolist() == [0, 3, 100, 252]
+    encoder.level_counts = np.where(encoder.levels == 0, 100_000, 100)
+    # log(1000) = 6.9 is the square of 3.7 standard deviations, over 2: 5.7 levels.
+    assert _model(encoder)._levels(images).flatten().tolist() == [0, 0, 100, 252]
+
+
 def test_it_learns_images_and_their_labels() -> None:
     encoder = _encoder(4, 4, 1)
     model = _model(encoder, steps=8).train()
