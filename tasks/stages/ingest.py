@@ -166,7 +166,11 @@ class _Pull:
         n_rows = write_table(draft, table, batches, memory_bytes=self._writer_bytes)
         shutil.rmtree(draft / ".new", ignore_errors=True)
         if n_rows == 0:
-            raise SourceError(f"expected rows in {table.name!r}, the source gave none")
+            counted = ", ".join(f"{what}: {n:,}" for what, n in self._counts().items() if n)
+            raise SourceError(
+                f"expected rows in {table.name!r}, the source gave none"
+                f"{f' and counted {counted}' if counted else ''}"
+            )
         logger.info("%s: %s rows", table.name, f"{n_rows:,}")
         return n_rows
 
