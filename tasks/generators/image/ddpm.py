@@ -12,7 +12,7 @@ Source:
     is DPM-Solver++(2M), Lu et al. 2022, arXiv:2211.01095. Guidance: Ho and Salimans 2022,
     arXiv:2207.12598.
 Differs:
-    Not an ancestral sampler with the 1,000 steps of the first paper: DDIM's is as good with 20.
+    Not an ancestral sampler with the 1,000 steps of the first paper: DDIM's of second order is as good with 12.
 """
 
 import math
@@ -37,6 +37,9 @@ TIMES = (0.003, 0.997)
 """First and last: an image with a trace of noise, noise with a trace of an image. At 0 and at 1 one
 of the two would be nothing, and its logarithm without end."""
 
+LAST_TIME = 0.02
+"""Of sampling: the noise that is left then is taken away at once."""
+
 SAMPLED_ROWS = 128
 """Images drawn at a time: what fits the caches of a processor."""
 
@@ -52,7 +55,7 @@ SMALL_IMAGE = 256
 WIDTH = 32
 """Channels of the first grid for larger images."""
 
-PIXEL_ERROR = 0.012
+PIXEL_ERROR = 0.02
 """Standard deviation of what is left of the noise in a drawn pixel."""
 
 SHADES = 4_096
@@ -97,9 +100,9 @@ class DdpmParams(Record):
     unlabelled: float = Field(
         default=0.1, ge=0, lt=1, description="share of training images whose label is hidden"
     )
-    steps: int = Field(default=20, ge=1, le=1_000, description="steps from noise to image")
+    steps: int = Field(default=12, ge=1, le=1_000, description="steps from noise to image")
     guidance: float = Field(
-        default=0.0,
+        default=0.3,
         ge=0,
         le=20,
         description="how much labels are overdone: clearer images, less variety; doubles the time",
@@ -224,7 +227,7 @@ class Ddpm(DataGenerator):
 
     def _denoised(self, x: Tensor, labels: Tensor) -> Tensor:
         """Images from noise, by DPM-Solver++(2M)."""
-        times = torch.linspace(TIMES[1], TIMES[0], self.settings.steps + 1, device=x.device)
+        times = torch.linspace(TIMES[1], LAST_TIME, self.settings.steps + 1, device=x.device)
         signals, sigmas = self._strengths(times)
         rates = (signals / sigmas).log()
         before: Tensor | None = None
