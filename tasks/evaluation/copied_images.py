@@ -7,6 +7,7 @@ from tasks.evaluation.closeness import LEVELS, RATIOS
 from tasks.evaluation.closest import MIN_ROWS, N_CLOSEST, Closest
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.exhibits import closest_of_release
+from tasks.evaluation.features.images import MIN_ROWS as MIN_LEARNED
 from tasks.evaluation.features.images import content_of, features_of
 from tasks.evaluation.images import MAX_FITTED, principal_directions
 from tasks.evaluation.rows import Rows
@@ -54,12 +55,14 @@ def copied_images(comparison: Comparison) -> Outcome:
     they are not alike to it, but those that it never saw are.
     """
     n_holdout, n_train = len(comparison.holdout), len(comparison.train)
-    if n_holdout < MIN_ROWS or n_train < 2 * MIN_ROWS:
+    if min(n_holdout, n_train) < MIN_ROWS:
         raise NotApplicable(
-            f"needs {2 * MIN_ROWS} training and {MIN_ROWS} holdout images, found {n_train} and"
+            f"needs {MIN_ROWS} training and {MIN_ROWS} holdout images, found {n_train} and"
             f" {n_holdout}"
         )
-    bounds = [*_by_pixels(comparison), *_by_features(comparison)]
+    bounds = _by_pixels(comparison)
+    if n_train >= 2 * MIN_LEARNED:
+        bounds += _by_features(comparison)
     value = max(0.0, *bounds)
     return Outcome(
         value,

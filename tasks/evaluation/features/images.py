@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 10_000
 """Images of each origin that are looked at at most."""
 
-MIN_ROWS = 20
-"""Images of each half of the training images below which a network learns nothing."""
+MIN_ROWS = 50
+"""Images of each half of the training images below which a network learns too little to judge by."""
 
 MIN_CLASS_ROWS = 3
 """Images of a label that the network is to learn at least."""

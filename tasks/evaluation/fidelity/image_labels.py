@@ -48,7 +48,7 @@ class OfLabel:
         " low where its images are all alike or belong to another label."
     ),
     source="Naeem et al. 2020, arXiv:2002.09797, equation 10, k = 5, label by label",
-    threshold=Threshold(at_least_reference_minus=0.4),
+    threshold=Threshold(at_least_reference_minus=0.3),
 )
 def label_coverage(comparison: Comparison) -> Outcome:
     """Equally many images of each origin, as many as each label should have."""
@@ -151,5 +151,4 @@ def _covered(real: np.ndarray, other: np.ndarray) -> float:
 
 
 def _interval(share: float, label: OfLabel) -> intervals.Interval:
-    """One image may cover several: the interval is that of half as many."""
-    return intervals.of_share(share, len(label.real) // 2)
+    return intervals.of_share(share, len(label.real))
