@@ -13,8 +13,8 @@ import pyarrow as pa
 from tasks.augmentation.tabular import TableAugmenter, TabularAugmentation
 from tasks.constraints.check import broken, combinations, places_among, row_keys
 from tasks.constraints.declared import FixedCombinations, Unique
-from tasks.params import validated
-from tasks.schema import DatasetSchema, TableSchema
+from tasks.params import Record, validated
+from tasks.schema import DatasetSchema, Kind, TableSchema
 from tasks.seeding import derive_seed
 
 PIECE_ROWS = 1_024
@@ -64,19 +64,17 @@ class RowAugmenter:
         self._seed = seed
         self._maker: _Maker
         self._still: _Maker | None = None
-        if schema.kind == "tabular":
-            settings = validated(TabularAugmentation, given, where)
+        settings = augmentation_settings(schema.kind, given, where)
+        if isinstance(settings, TabularAugmentation):
             still = settings.model_copy(update={"noise": 0.0, "resample": 0.0, "mixup": 0.0})
             untouched = [schema.target] if schema.target else []
             self._maker = TableAugmenter(rows, schema.main, untouched, settings)
             self._still = TableAugmenter(rows, schema.main, untouched, still)
             self._rules = _Rules(rows, schema.main, self._maker.made_anew)
         else:
-            # Takes three seconds to import.
-            from tasks.augmentation.contents import SETTINGS, ContentAugmenter
+            from tasks.augmentation.contents import ContentAugmenter
 
-            chosen = validated(SETTINGS[schema.kind], given, where)
-            self._maker = ContentAugmenter(rows, schema.main, self._classes, chosen)
+            self._maker = ContentAugmenter(rows, schema.main, self._classes, settings)
             self._rules = _Rules(rows, schema.main, frozenset())
         self._order = np.argsort(self._classes, kind="stable")
         self._starts = np.cumsum([0, *np.bincount(self._classes)])
@@ -133,6 +131,20 @@ class RowAugmenter:
         step = 1 + (rng.random(len(sources)) * (sizes - 1)).astype(np.int64)
         place = self._starts[labels] + (self._rank[sources] + step) % sizes
         return np.asarray(self._order[place])
+
+
+def augmentation_settings(kind: Kind, given: dict[str, Any], where: str) -> Record:
+    """The settings of `balance.augment` for a kind of data.
+
+    Raises:
+        ParamsError: one is unknown or wrong; `where` is their place in the message.
+    """
+    if kind == "tabular":
+        return validated(TabularAugmentation, given, where)
+    # Takes three seconds to import.
+    from tasks.augmentation.contents import SETTINGS
+
+    return validated(SETTINGS[kind], given, where)
 
 
 class _Maker(Protocol):

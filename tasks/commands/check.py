@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from tasks import registry
+from tasks.augmentation.rows import augmentation_settings
 from tasks.cleaning.plan import plan
 from tasks.errors import ParamsError
 from tasks.evaluation.base import choose
@@ -36,6 +37,8 @@ def check_settings(root: Path, dataset: str) -> None:
     where = f"datasets.{dataset}"
     _check_source(params, where, project_of(root))
     _check_cleaning(params, where)
+    if params.balance.method == "augment":
+        augmentation_settings(params.kind, params.balance.augment, f"{where}.balance.augment")
     _check_generator(params, where)
     _check_metrics(params, where)
     _check_suites(root, dataset)

@@ -35,6 +35,10 @@ def test_the_demo_is_fine(dataset: str, project: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"balance": {"method": "augment", "augment": {"rotate_degrees": 5}}},
+            r"datasets.breast_cancer.balance.augment.*\n.*rotate_degrees.*noise, resample",
+        ),
         ({"generator": "gpt"}, r"datasets.breast_cancer.generator: expected one of .*autoreg"),
         ({"generator_params": {"depth": 1}}, r"breast_cancer.generator_params(.|\n)*depth: unk"),
         ({"source": {"type": "ftp"}}, r"datasets.breast_cancer.source.type: .*found 'ftp'"),

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tasks.errors import ParamsError
-from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
+from tasks.schema import IMAGE_TYPE, Column, DatasetSchema, TableSchema, arrow_schema
 from tasks.splits.record import BalanceRecord
 from tasks.stages.balance import balance
 from tasks.storage import digest, read_json, read_table, write_dataset
-from tests.datasets import dataset_params, png, write_images, write_people
+from tests.datasets import IMAGES, dataset_params, png, write_images, write_people
 
 MANY = {
     "id": list(range(100)),
@@ -143,6 +143,26 @@ def test_texts_take_words_of_their_class_alone(tmp_path):
     assert not words & {"good", "day", "to", "you"}
     assert added["text"].null_count > 0
     assert set(added["sex"].to_pylist()) == {"spam"}
+
+
+def test_rows_with_an_image_and_a_text_are_changed_in_both(tmp_path):
+    structs = [{"bytes": png(10 * i, size=(6, 6)), "path": f"{i}.png"} for i in range(20)]
+    table = TableSchema(name="pairs", columns=(IMAGES.columns[0], *TEXTS.columns))
+    columns = [
+        pa.array(structs, IMAGE_TYPE),
+        pa.array([f"tone number {i}" for i in range(20)]),
+        pa.array(["x"] * 14 + ["y"] * 6),
+    ]
+    (tmp_path / "split" / "train").mkdir(parents=True)
+    schema = DatasetSchema(kind="multimodal", tables=(table,), target="sex")
+    batch = pa.RecordBatch.from_arrays(columns, schema=arrow_schema(table))
+    write_dataset(tmp_path / "split" / "train", schema, {"pairs": [batch]})
+    settings = {"image": {"noise": 0.1}, "text": {"typos": 1.0}}
+    _, added, _ = parts(augment(tmp_path, kind="multimodal", augment=settings), "pairs")
+    assert set(added["sex"].to_pylist()) == {"y"}
+    assert added.num_rows >= 7
+    assert not {"tone"} & {text.split()[0] for text in added["text"].to_pylist() if text.split()}
+    assert {image["path"][:9] for image in added["image"].to_pylist()} == {"augmented"}
 
 
 @pytest.mark.parametrize("method", ["smote", "adasyn"])
