@@ -149,8 +149,6 @@ def _epoch(folder: Path, budget: float) -> dict[str, Any]:
         for i, batch in enumerate(batches):
             rows.prepare(batches[i : i + 2])
             n += len(rows.take(batch)["pixels"])
-            if i % 50 == 0:
-                rows.release()
         return n
 
     return _timed(work)

@@ -25,6 +25,9 @@ GIB = 2**30
 DATA_SHARE = 0.5
 """Of the memory that a training may take, what its rows may take; the rest is for its steps."""
 
+RELEASE_ROWS = 2_048
+"""Rows after which the pages of files are given back: Linux maps 64 KiB around each that is read."""
+
 
 class Rows:
     """Encoded rows.
@@ -42,6 +45,7 @@ class Rows:
         self._maps: list[mmap.mmap] = []
         self._fetcher: ThreadPoolExecutor | None = None
         self._coming: dict[tuple[int, int], _Coming] = {}
+        self._n_read = 0
 
     @classmethod
     def encode(
@@ -140,12 +144,16 @@ class Rows:
     def _gather(self, index: Tensor) -> dict[str, Tensor]:
         """The rows at `index`, on `home`: pinned, if a GPU is to copy them."""
         rows = {name: tensor[index] for name, tensor in self.tensors.items()}
+        self._n_read += len(index)
+        if self._n_read > RELEASE_ROWS:
+            self.release()
         if self.device.type == "cuda" and self.home.type == "cpu":
             rows = {name: tensor.pin_memory() for name, tensor in rows.items()}
         return rows
 
     def release(self) -> None:
         """Give back the memory through which files were read and written; they keep the rows."""
+        self._n_read = 0
         for mapped in self._maps:
             mapped.madvise(mmap.MADV_DONTNEED)
 
