@@ -150,7 +150,9 @@ def _backgrounds(pixels: Tensor) -> tuple[Tensor, Tensor]:
     border = torch.cat(
         [pixels[:, :, 0], pixels[:, :, -1], pixels[:, :, :, 0], pixels[:, :, :, -1]], dim=2
     )
-    median = border.median(dim=2, keepdim=True).values
+    # By sorting, since torch has no deterministic median on GPUs.
+    middle = (border.shape[2] - 1) // 2
+    median = border.sort(dim=2).values[:, :, middle : middle + 1]
     is_even = (border == median).all(dim=1).float().mean(dim=1) >= EVEN_BORDER
     colour = torch.where(is_even[:, None], median[:, :, 0], pixels.mean(dim=(2, 3)))
     return colour[:, :, None, None], is_even
