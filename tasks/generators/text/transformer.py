@@ -186,7 +186,7 @@ class _Block(nn.Module):
         for n_tokens, longest in layout.groups:
             part = slice(start, start + n_tokens)
             places = layout.rows[part] - first, layout.places[part]
-            padded = h.new_zeros(GROUP_ROWS, longest, *rows.shape[1:])
+            padded = rows.new_zeros(GROUP_ROWS, longest, *rows.shape[1:])
             padded[places] = rows[part]
             query, key, value = padded.permute(2, 0, 3, 1, 4)
             means = attend(query, key, value, layout.hidden[:longest, :longest])

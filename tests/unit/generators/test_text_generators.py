@@ -114,6 +114,15 @@ def test_labels_are_drawn_by_their_shares_or_held(cls: type[TextGenerator]) -> N
 
 
 @pytest.mark.parametrize("cls", SMALL)
+def test_large_networks_may_multiply_in_bfloat16(cls: type[TextGenerator]) -> None:
+    model, batch = _model(cls)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model.train()(batch)
+    losses.float().mean().backward()
+    assert losses.isfinite().all()
+
+
+@pytest.mark.parametrize("cls", SMALL)
 def test_texts_need_no_labels(cls: type[TextGenerator]) -> None:
     model, batch = _model(cls, target=None)
     assert model(batch).isfinite().all()
