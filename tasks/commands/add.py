@@ -81,6 +81,7 @@ def add(
         ingest(draft / "raw", params, project=project)
         schema = DatasetSchema.load(draft / "raw")
         print_profile(profile_of(draft / "raw", params))
+        _check_pairs(schema)
         entry["clean"] = _cleaning(schema)
         entry["publish"] = _publishing(name, schema)
         params = params_of(name, origin, entry)
@@ -89,6 +90,14 @@ def add(
     _write(root, name, entry, suites)
     _tell(root, name, origin, project, suites, n_tables=len(schema.tables))
     return 0
+
+
+def _check_pairs(schema: DatasetSchema) -> None:
+    """Refuse rows of images and texts now that no generator would take later."""
+    if schema.kind == "multimodal":
+        from tasks.encoding.multimodal import label_columns
+
+        label_columns(schema)
 
 
 def _check_free(root: Path, name: str, at: Layout) -> None:

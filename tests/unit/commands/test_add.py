@@ -235,6 +235,40 @@ def test_arrays_of_three_dimensions_are_images(root):
     assert (entry(root, "scans")["kind"], entry(root, "scans")["target"]) == ("image", "label")
 
 
+def test_a_file_of_labelled_texts_is_texts(root):
+    lines = [f"{'spam' if i % 3 else 'ham'}\tcome to the party no {i}" for i in range(60)]
+    (root / "sms.tsv").write_text("\n".join(lines) + "\n")
+    add("sms.tsv", root, name="sms")
+    added = entry(root, "sms")
+    assert (added["kind"], added["target"], added["generator"]) == ("text", "label", "transformer")
+    assert added["source"] == {
+        "type": "text",
+        "path": "sms.tsv",
+        "column": "text",
+        "files": {"delimiter": "\t", "column_names": ["label", "text"]},
+    }
+    check_settings(root, "sms")
+    add("sms.tsv", root, name="table", settings=["kind=tabular"])
+    assert entry(root, "table")["source"]["type"] == "files"
+    assert entry(root, "table")["kind"] == "tabular"
+
+
+def test_images_with_captions_and_labels_are_pairs(root):
+    (root / "pairs").mkdir()
+    rows = ["file_name,caption,shade"]
+    for i in range(60):
+        Image.new("L", (8, 8), i % 2 * 200 + i).save(root / "pairs" / f"{i}.png")
+        rows.append(f"{i}.png,this one is {('dark', 'light')[i % 2]},{('dark', 'light')[i % 2]}")
+    (root / "pairs" / "metadata.csv").write_text("\n".join(rows) + "\n")
+    kind = "kind=multimodal"
+    with pytest.raises(DataError, match="state `meanings` under `source`"):
+        add("pairs", root, name="pairs", target="shade", settings=[kind])
+    add("pairs", root, name="pairs", target="shade", settings=[kind, "meanings={caption: text}"])
+    added = entry(root, "pairs")
+    assert (added["kind"], added["generator"]) == ("multimodal", "paired")
+    check_settings(root, "pairs")
+
+
 def test_images_without_labels_have_no_target(root, capsys):
     (root / "loose").mkdir()
     for i in range(30):
