@@ -18,7 +18,9 @@ from tasks.publishing.samples import (
     released_images,
     sample_images,
     sample_of,
+    sample_of_texts,
     sample_rows,
+    sample_texts,
 )
 from tasks.publishing.wording import number
 from tasks.schema import DatasetSchema
@@ -102,7 +104,6 @@ def page_of(evidence: Evidence, release: Path) -> Page:
         release: holds the synthetic data, for a look at its rows and images.
     """
     schema, publish = evidence.schema, evidence.params.publish
-    tabular = schema.kind != "image"
     real: dict[Part, Mapping[str, int]] = {
         "train": evidence.n_train_rows,
         "holdout": evidence.n_holdout_rows,
@@ -120,7 +121,7 @@ def page_of(evidence: Evidence, release: Path) -> Page:
         plots=evidence.plots,
         verdict=evidence.verdicts["release"],
         not_tested=evidence.not_tested,
-        rows=[sample_rows(release, table) for table in evidence.tables] if tabular else [],
+        rows=_samples(evidence, release),
         images=sample_images(release, evidence.tables[0], schema.target),
         closest=released_images(
             release, evidence.tables[0], evidence.plots.get("closest_images") or ()
@@ -166,7 +167,7 @@ def page_of_files(
         results: of all metrics.
         plots: by topic, as the metrics left them.
         verdict: `passed`, and `checks` as the release gate writes them.
-        synthetic: the first synthetic rows; five of them are shown, unless they are images.
+        synthetic: the first synthetic rows; some of them are shown, unless they are images.
         beside: real images beside synthetic ones; the page stays with whoever has the real ones.
         closest: the synthetic images that are closest to a training image, with it.
     """
@@ -179,12 +180,29 @@ def page_of_files(
         plots=plots,
         verdict=verdict,
         not_tested=not_tested(results, schema, guarantee=None),
-        rows=[sample_of(synthetic, schema.main.name, n_rows["synthetic"])]
-        if schema.kind != "image"
-        else [],
+        rows=_first_of(synthetic, schema, n_rows["synthetic"]),
         beside=beside,
         closest=closest,
     )
+
+
+def _samples(evidence: Evidence, release: Path) -> list[RowSample]:
+    """A first look at each table; images are shown as such."""
+    kind, target = evidence.schema.kind, evidence.schema.target
+    if kind == "image":
+        return []
+    if kind == "text":
+        return [sample_texts(release, table, target) for table in evidence.tables]
+    return [sample_rows(release, table) for table in evidence.tables]
+
+
+def _first_of(rows: pa.Table, schema: DatasetSchema, n_rows: int) -> list[RowSample]:
+    """The same of rows in memory."""
+    if schema.kind == "image":
+        return []
+    if schema.kind == "text":
+        return [sample_of_texts(rows, schema.main.name, n_rows, schema.target)]
+    return [sample_of(rows, schema.main.name, n_rows)]
 
 
 def _balanced(evidence: Evidence) -> list[tuple[str, str]]:

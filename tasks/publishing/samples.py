@@ -1,4 +1,4 @@
-"""A first look at the synthetic data for the report: rows of a table, images by class."""
+"""A first look at the synthetic data for the report: rows of a table, images and texts by class."""
 
 import base64
 import io
@@ -20,11 +20,15 @@ COLUMNS = 10
 IMAGES_PER_CLASS = 10
 CLASSES = 12
 
-_IMAGES_SEEN = 2_000
-"""Images that are looked at for those of each class; a report is not worth reading them all."""
+_ROWS_SEEN = 2_000
+"""Rows that are looked at for those of each class; a report is not worth reading them all."""
 
 _LARGEST_SIDE = 96
+TEXTS_PER_CLASS = 4
+
 _LONGEST_TEXT = 60
+_LONGEST_SAMPLE = 400
+"""Characters of a text of a dataset of texts that a reader gets to see."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class RowSample:
     names: list[str]
     """Of the columns that are shown."""
     lines: list[list[str]]
+    by_label: bool = False
+    """Whether they are the first of each label, not of all."""
 
 
 def sample_rows(release: Path, table: ReleasedTable) -> RowSample:
@@ -98,6 +104,40 @@ def sample_of(rows: pa.Table, name: str, n_rows: int) -> RowSample:
     return RowSample(name, n_rows, rows.num_columns, names, lines)
 
 
+def sample_texts(release: Path, table: ReleasedTable, target: str | None) -> RowSample:
+    """The first texts of each label of a release, in the order of the labels."""
+    batches = read_batches(release / DATA_FOLDER, table.slug)
+    rows, n_seen = [], 0
+    for batch in batches:
+        rows.append(batch.slice(0, _ROWS_SEEN - n_seen))
+        n_seen += rows[-1].num_rows
+        if n_seen == _ROWS_SEEN:
+            break
+    return sample_of_texts(pa.Table.from_batches(rows), table.schema.name, table.n_rows, target)
+
+
+def sample_of_texts(rows: pa.Table, name: str, n_rows: int, target: str | None) -> RowSample:
+    """The first texts of each label of rows in memory, in the order of the labels.
+
+    Args:
+        rows: the first rows, or all.
+        name: of the table.
+        n_rows: of the whole table.
+        target: the column of labels, if there is one.
+    """
+    found: dict[str, list[list[str]]] = {}
+    for row in rows.to_pylist():
+        label = "" if target is None else _shown(row[target])
+        if label in found or len(found) < CLASSES:
+            lines = found.setdefault(label, [])
+            if len(lines) < TEXTS_PER_CLASS:
+                lines.append([_shown(value, _LONGEST_SAMPLE) for value in row.values()])
+    lines = [line for label in sorted(found) for line in found[label]]
+    return RowSample(
+        name, n_rows, rows.num_columns, rows.column_names, lines, by_label=target is not None
+    )
+
+
 def sample_images(release: Path, table: ReleasedTable, target: str | None) -> list[ImageRow]:
     """The first images of each label, in the order of the labels.
 
@@ -107,7 +147,7 @@ def sample_images(release: Path, table: ReleasedTable, target: str | None) -> li
     if column is None:
         return []
     found: dict[str, list[str]] = {}
-    images_seen = itertools.islice(_images(release, table, column, target), _IMAGES_SEEN)
+    images_seen = itertools.islice(_images(release, table, column, target), _ROWS_SEEN)
     for image, label in images_seen:
         if label not in found and len(found) == CLASSES:
             continue
@@ -175,8 +215,8 @@ def _encoded(image: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, longest: int = _LONGEST_TEXT) -> str:
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
