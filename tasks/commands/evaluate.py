@@ -58,14 +58,12 @@ def evaluate(
     """Measure everything about synthetic data, and say whether it is good enough.
 
     Args:
-        real: the rows that the generator may have seen: a table (CSV or TSV, gzipped or not, or
-            Parquet), images or texts; see `tasks.commands.kinds`.
+        real: the rows that the generator may have seen; for its form see `tasks.commands.kinds`.
         holdout: real rows that it never saw.
         synthetic: what it made.
         out: folder for the result, written whole or not at all; an earlier result is replaced.
         kind: of all three; None: told by their form.
-        target: column of a table that a model would predict; None: utility does not apply. Images
-            and texts have their label.
+        target: column of a table that a model would predict; images and texts have their label.
         seed: of all randomness; the same files and seed give the same result.
         encoding: of delimited text that is neither UTF-8 nor begins with a byte order mark.
         gate: whether to fail where the thresholds are not met.

@@ -51,9 +51,8 @@ def synthesize(
 
     Args:
         input: see `tasks.commands.kinds`.
-        output: written whole or not at all, in the form of the input: a table or texts with its
-            delimiter, line ends, encoding and spellings, gzipped if it is called `.gz`; an .npz
-            file with the same arrays; a folder of PNG files, which is new or empty.
+        output: written whole or not at all, in the form of the input (see `Examples.write`); a
+            folder is new or empty, a table or texts called `.gz` are gzipped.
         kind: of the input; None: told by its form.
         target: column that a model would predict; None: none is special, but for the label of
             images and texts.
@@ -85,17 +84,14 @@ def synthesize(
         rows = rows or examples.n_rows
         first: list[pa.RecordBatch] = []
         examples.write(output, _noting(_drawn(model, examples, rows, seed, held), first), rows)
-        told = [*examples.notes, *_rare(model)]
-        told.append(
+        told = [
+            *examples.notes,
+            *_rare(model),
             f"{output}: {examples.told(rows)}, learned from {examples.n_rows:,} in {n_epochs} epochs,"
-            f" {time.monotonic() - began:.0f} s."
-        )
+            + f" {time.monotonic() - began:.0f} s.",
+        ]
         if isinstance(examples, DelimitedTable) and not held:
-            real = examples.sample(2 * resemblance.MAX_ROWS)
-            compared = Path(folder) / "compared"
-            told.append(
-                resemblance.summary(compared, examples.schema, real, pa.Table.from_batches(first))
-            )
+            told.append(_resemblance(examples, first, Path(folder) / "compared"))
     told.append(
         "Its fidelity and privacy were not checked: `proofmint evaluate` does, beside rows held out."
     )
@@ -226,6 +222,12 @@ def _noting(
             first.append(batch)
             n_kept += batch.num_rows
         yield batch
+
+
+def _resemblance(table: DelimitedTable, first: list[pa.RecordBatch], folder: Path) -> str:
+    """A first glance at how close the first synthetic rows are to the real ones."""
+    real = table.sample(2 * resemblance.MAX_ROWS)
+    return resemblance.summary(folder, table.schema, real, pa.Table.from_batches(first))
 
 
 def _rare(model: "Model") -> list[str]:
