@@ -88,10 +88,12 @@ def _task_categories(evidence: Evidence) -> list[str]:
             "tabular": ["tabular-classification", "tabular-regression"],
             "image": ["unconditional-image-generation"],
             "text": ["text-generation"],
+            "multimodal": ["text-to-image"],
         }[schema.kind]
     if schema.kind == "tabular" and schema.main.column(schema.target).meaning == "numeric":
         return ["tabular-regression"]
-    return [f"{schema.kind}-classification"]
+    kind = "image" if schema.kind == "multimodal" else schema.kind
+    return [f"{kind}-classification"]
 
 
 def _size_category(n_rows: int) -> str:

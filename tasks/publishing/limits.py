@@ -74,7 +74,10 @@ def not_tested(
 
 
 def _left_out(schema: DatasetSchema) -> list[str]:
-    names = [c.name for c in schema.main.columns_of("text", "identifier")]
+    # A column of text in a table is not compared; the texts of a dataset of texts are.
+    compared = {"text"} if schema.kind in ("text", "multimodal") else set()
+    uncompared = {"text", "identifier"} - compared
+    names = [c.name for c in schema.main.columns if c.meaning in uncompared]
     sentences = []
     if names:
         sentences.append(
