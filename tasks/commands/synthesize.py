@@ -64,10 +64,8 @@ def synthesize(
         epochs: passes over the rows at most; None: by size.
 
     Raises:
-        ParamsError: an argument is impossible.
-        SourceError: the input is none of the known forms, or damaged.
-        DataError: it cannot be learned from.
-        WorkspaceError: the output cannot be written.
+        ParamsError, SourceError, DataError, WorkspaceError: of what is wrong with the arguments, the
+            input, its rows, or the place of the output.
     """
     began = time.monotonic()
     _check_numbers(rows, seed, epochs)
@@ -87,14 +85,14 @@ def synthesize(
         told = [
             *examples.notes,
             *_rare(model),
-            f"{output}: {examples.told(rows)}, learned from {examples.n_rows:,} in {n_epochs} epochs,"
-            + f" {time.monotonic() - began:.0f} s.",
+            f"{output}: {examples.told(rows)}, learned from {examples.n_rows:,} in {n_epochs} epochs.",
         ]
         if isinstance(examples, DelimitedTable) and not held:
             told.append(_resemblance(examples, first, Path(folder) / "compared"))
     told.append(
         "Its fidelity and privacy were not checked: `proofmint evaluate` does, beside rows held out."
     )
+    told.append(f"It took {time.monotonic() - began:.0f} s.")
     print("\n".join(filter(None, told)), file=sys.stderr)
     return 0
 
