@@ -12,6 +12,7 @@ from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
+from tasks.training.parents import find_parent
 from tasks.training.private import check_private_dataset
 from tasks.workspace import Layout, project_of
 
@@ -39,7 +40,7 @@ def check_settings(root: Path, dataset: str) -> None:
     _check_cleaning(params, where)
     if params.balance.method == "augment":
         augmentation_settings(params.kind, params.balance.augment, f"{where}.balance.augment")
-    _check_generator(params, where)
+    _check_generator(params, where, root)
     _check_metrics(params, where)
     _check_suites(root, dataset)
 
@@ -65,11 +66,13 @@ def _check_cleaning(params: DatasetParams, where: str) -> None:
         raise ParamsError(f"{where}.{error}") from error
 
 
-def _check_generator(params: DatasetParams, where: str) -> None:
+def _check_generator(params: DatasetParams, where: str, root: Path) -> None:
     _check_name(f"tasks.generators.{params.kind}", params.generator, f"{where}.generator")
     cls = generator_class(params.kind, params.generator)
     generator_params(cls, params.generator_params, f"{where}.generator_params")
     check_private_dataset(cls, params, where)
+    if parent := find_parent(params, root):
+        parent.check(cls)
 
 
 def _check_metrics(params: DatasetParams, where: str) -> None:

@@ -26,7 +26,8 @@ DATA_SHARE = 0.5
 """Of the memory that a training may take, what its rows may take; the rest is for its steps."""
 
 RELEASE_ROWS = 2_048
-"""Rows after which the pages of files are given back: Linux maps 64 KiB around each that is read."""
+"""Rows after which the pages of files are given back: Linux maps up to 2 MiB around each that is read.
+They are its own cache of the files, which it takes back by itself where memory is wanted."""
 
 
 class Rows:

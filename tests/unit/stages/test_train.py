@@ -1,5 +1,7 @@
 """The stages `train` and `sample`, which need each other's folders."""
 
+import copy
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from tasks.errors import DataError, ParamsError, TrainingError
 from tasks.params import DatasetParams
@@ -17,8 +20,11 @@ from tasks.storage import digest, read_json, read_table, write_dataset
 from tasks.tracking import Tracker, open_tracker
 from tasks.training import distributed
 from tasks.training.distributed import Group
+from tasks.training.model import load_model
+from tasks.training.transfer import Parent
 from tests.datasets import dataset_params
 
+CPU = torch.device("cpu")
 TRAIN = {"epochs": 2, "threads": 1, "device": "cpu"}
 
 
@@ -82,6 +88,31 @@ def test_the_model_says_what_it_is(balanced: Path, tracker: Tracker) -> None:
     assert content["training"]["rows"] == 200
     assert content["training"]["epochs"] == 2
     assert tracker.find_run(digest(model)) is not None
+
+
+def test_a_training_may_start_from_another_model(balanced: Path, tracker: Tracker) -> None:
+    first = load_model(_train(balanced, tracker, "first", dataset_params(train=TRAIN)), CPU)
+    weights = first.generator.state_dict()
+    parent = Parent("first", "ab" * 32, type(first.generator), first.encoder, weights)
+    params = dataset_params(train={**TRAIN, "init_from": "first"})
+    model, checkpoints = balanced.with_name("second"), balanced.with_name("checkpoints")
+
+    def again(parent: Parent) -> None:
+        train(
+            *(balanced, model, params, "people"),
+            checkpoints=checkpoints,
+            tracker=tracker,
+            parent=parent,
+        )
+
+    again(parent)
+    told = read_json(model / "model.json")["training"]["parent"]
+    assert (told["from"], told["sha256"], told["new_weights"]) == ("first", "ab" * 32, [])
+    # Nothing may be learned of rows that are stored encrypted and be stored plain.
+    secret = copy.copy(first.encoder)
+    secret.schema = first.encoder.schema.stored(encrypted=True)
+    with pytest.raises(ParamsError, match="the rows of first are stored encrypted, but what"):
+        again(dataclasses.replace(parent, encoder=secret))
 
 
 def test_as_many_rows_as_wanted(balanced: Path, tracker: Tracker, tmp_path: Path) -> None:
