@@ -15,6 +15,10 @@ from tasks.schema import DatasetSchema
 MAX_KEPT_BYTES = 4 * 2**30
 """Pixels that are held at most."""
 
+TOGETHER_IMAGES = 256
+TOGETHER_VALUES = 2**24
+"""Images, and pixels times channels of them, that are changed at a time at most: bounds the memory."""
+
 
 class KeptImages(ImageEncoder):
     """An `ImageEncoder` that holds all training images.
@@ -50,6 +54,12 @@ class KeptImages(ImageEncoder):
         """(B, C, H, W) float32 in [0, 1]: the images at these places (B,)."""
         values = self.levels[self.images[places]]
         return torch.from_numpy(values).to(device).float() / 255
+
+    def pieces(self, places: np.ndarray) -> list[np.ndarray]:
+        """The places (B,) in pieces of as many as are changed at a time."""
+        values = self.channels * self.height * self.width
+        n_together = max(1, min(TOGETHER_IMAGES, TOGETHER_VALUES // values))
+        return np.split(places, range(n_together, len(places), n_together))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What `from_state` needs: JSON, and arrays."""

@@ -39,9 +39,6 @@ SMALLEST_SIDE = 4
 TRAINING_STEPS = 1_500
 """Steps in which the classifier learns at most; 10,000 digits are learned in fewer."""
 
-ATTACK_IMAGES = 256
-"""Images attacked at a time, which bounds the memory."""
-
 STEP_SHARE = 2.5
 """Of epsilon that all steps of PGD go together, so that they can cross the ball and come back."""
 
@@ -117,13 +114,17 @@ class Adversarial(DataGenerator):
         with torch.inference_mode(False), torch.enable_grad():
             labels = draw_labels(self.encoder.labels, n, rng, conditions).clone()
             sources = self.by_label.draw(labels.cpu().numpy(), numpy_rng(rng))
-            pixels = self.encoder.pixels(sources, rng.device)
-            pieces = zip(
-                torch.split(pixels, ATTACK_IMAGES), torch.split(labels, ATTACK_IMAGES), strict=True
-            )
-            attacked = torch.cat([self._attacked(some, of, rng) for some, of in pieces])
-        self._tell(pixels, self.levels[attacked.long()], labels)
-        return {"pixels": attacked, "labels": labels.to(self.encoder.labels.dtype)}
+            made, n_right = [], np.zeros(2, dtype=np.int64)
+            for places in self.encoder.pieces(sources):
+                pixels = self.encoder.pixels(places, rng.device)
+                of = torch.from_numpy(self.encoder.image_labels[places]).to(rng.device).long()
+                made.append(self._attacked(pixels, of, rng))
+                n_right += [self._n_right(x, of) for x in (pixels, self.levels[made[-1].long()])]
+        _log.info(
+            "of %d real images the classifier tells %.1f %% right, and %.1f %% once attacked",
+            *(n, *(100 * n_right / n)),
+        )
+        return {"pixels": torch.cat(made), "labels": labels.to(self.encoder.labels.dtype)}
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
@@ -167,17 +168,9 @@ class Adversarial(DataGenerator):
         return (index - is_beyond * change.sign().long()).to(torch.uint8)
 
     @torch.no_grad()
-    def _tell(self, pixels: Tensor, attacked: Tensor, labels: Tensor) -> None:
-        """Log how many images the classifier tells right, before and after."""
-        rights = []
-        for images in (pixels, attacked):
-            pieces = torch.split(images, ATTACK_IMAGES)
-            found = torch.cat([self.classifier(piece * 2 - 1).argmax(dim=1) for piece in pieces])
-            rights.append(float((found == labels).float().mean()))
-        _log.info(
-            "of %d real images the classifier tells %.1f %% right, and %.1f %% of these once attacked",
-            *(len(labels), 100 * rights[0], 100 * rights[1]),
-        )
+    def _n_right(self, pixels: Tensor, labels: Tensor) -> int:
+        """How many of the images (B, C, H, W) the classifier tells right."""
+        return int((self.classifier(pixels * 2 - 1).argmax(dim=1) == labels).sum())
 
 
 def _classifier(channels: int, size: tuple[int, int], width: int, n_labels: int) -> nn.Sequential:

@@ -52,10 +52,13 @@ class Augment(DataGenerator):
         draws, wanted = numpy_rng(rng), labels.cpu().numpy()
         sources = self.by_label.draw(wanted, draws)
         mates = self.by_label.others(wanted, draws, across=self.params.across_classes)
-        own, others = (encoder.pixels(places, rng.device) for places in (sources, mates))
-        pixels = augment_images(own, others, self.params, rng)
+        made = []
+        for pair in zip(encoder.pieces(sources), encoder.pieces(mates), strict=True):
+            own, others = (encoder.pixels(places, rng.device) for places in pair)
+            changed = augment_images(own, others, self.params, rng)
+            made.append(nearest_levels(changed, encoder.levels))
         return {
-            "pixels": nearest_levels(pixels, encoder.levels),
+            "pixels": torch.cat(made),
             "labels": labels.to(encoder.labels.dtype),
         }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tasks.errors import TrainingError
-from tasks.generators.image import adversarial
+from tasks.generators.image import _kept, adversarial
 from tasks.generators.image._kept import nearest_levels
 from tasks.generators.image.augment import Augment as AugmentImages
 from tasks.generators.labelled import RowsByLabel
@@ -106,6 +106,17 @@ def test_the_nearest_level_is_the_lower_of_two():
     levels = np.array([0, 10, 20, 255], dtype=np.uint8)
     pixels = torch.tensor([0.0, 5.0, 5.1, 14.0, 16.0, 137.4, 137.6, 255.0]) / 255
     assert nearest_levels(pixels, levels).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_images_are_changed_in_pieces(monkeypatch):
+    schema, rows = images(range(20), ["a"] * 20)
+    encoder = fitted(AugmentImages, schema, rows).encoder
+    assert [len(piece) for piece in encoder.pieces(np.arange(600))] == [256, 256, 88]
+    # 5 x 6 pixels: three images have 90 values.
+    monkeypatch.setattr(_kept, "TOGETHER_VALUES", 100)
+    assert [len(piece) for piece in encoder.pieces(np.arange(7))] == [3, 3, 1]
+    monkeypatch.setattr(_kept, "TOGETHER_VALUES", 1)
+    assert [len(piece) for piece in encoder.pieces(np.arange(2))] == [1, 1]
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd"])
