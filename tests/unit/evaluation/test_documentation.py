@@ -10,11 +10,15 @@ from tasks.metrics import Family
 PAGE = Path(__file__).parents[3] / "docs" / "evaluation.md"
 BEGIN = "<!-- metrics: written by `python -m tests.unit.evaluation.test_documentation` -->\n"
 END = "<!-- end of metrics -->\n"
+KINDS = {"tabular": "tables", "image": "images", "text": "texts", "multimodal": "pairs"}
 
 
 def documented() -> str:
     """A list of each family in Markdown."""
-    metrics = {**metrics_of("tabular"), **metrics_of("image"), **metrics_of("text")}.values()
+    listed = {**metrics_of("tabular"), **metrics_of("image"), **metrics_of("text")}
+    # Those of the images and of the texts of pairs are listed as what they are.
+    pairs = metrics_of("multimodal").values()
+    metrics = [*listed.values(), *(m for m in pairs if m.name.partition("_")[2] not in listed)]
     parts = []
     for family in get_args(Family):
         rows = "".join(_line(m) for m in metrics if m.family == family)
@@ -25,7 +29,7 @@ def documented() -> str:
 
 def _line(metric: Metric) -> str:
     text = f"**{metric.label}.** {metric.explanation} <br>*{metric.source}*"
-    kinds = ", ".join({"tabular": "tables", "image": "images", "text": "texts"}.get(k, k) for k in metric.kinds)
+    kinds = ", ".join(KINDS[kind] for kind in metric.kinds)
     cells = [f"`{metric.name}`", text, kinds, metric.goal, _bounds(metric)]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
