@@ -149,11 +149,11 @@ def test_odd_real_texts_are_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_at_messages_is_refused(name: str, tmp_path: Path) -> None:
-    parts = _messages(2_000, seed=0)
-    if "secret" in name:
+    parts, right = _messages(2_000, seed=0), CHEATS[name][1]
+    if name == "tells a secret in 3 % of the texts":
         pytest.skip("nobody planted it")
-    refused = _refused(_judged(tmp_path, parts, _made_by(name, parts)))
-    assert CHEATS[name][1] & refused.keys(), refused
+    refused = _refused(_judged(tmp_path, parts, _made_by(name, parts), right))
+    assert right & refused.keys(), refused
 
 
 @pytest.mark.slow
