@@ -74,6 +74,7 @@ class Metric:
     threshold: Threshold | None
     chance: float | None
     decisive: bool
+    informs: tuple[Kind, ...]
     function: Callable[[Comparison], Outcome]
 
     def __call__(self, comparison: Comparison) -> Outcome:
@@ -96,6 +97,7 @@ def metric(
     threshold: Threshold | None = None,
     chance: float | None = None,
     decisive: bool = True,
+    informs: tuple[Kind, ...] = (),
 ) -> Callable[[Callable[[Comparison], Outcome]], Metric]:
     """Declare the decorated function as the metric of its name; see `tasks.metrics.Measurement`.
 
@@ -110,6 +112,7 @@ def metric(
         chance: what guessing scores, where the metric is an attack: its reference may be below by
             luck.
         decisive: whether it may stand for its family alone.
+        informs: kinds of data for which the default threshold does not judge.
     """
 
     def declare(function: Callable[[Comparison], Outcome]) -> Metric:
@@ -125,6 +128,7 @@ def metric(
             threshold,
             chance,
             decisive,
+            informs,
             function,
         )
 
@@ -136,7 +140,7 @@ def metrics_of(kind: Kind) -> dict[str, Metric]:
     package = importlib.import_module(PACKAGE)
     modules = sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."))
     found = {
-        member.name: member
+        member.name: replace(member, threshold=None) if kind in member.informs else member
         for name in modules
         for member in vars(importlib.import_module(name)).values()
         if isinstance(member, Metric) and kind in member.kinds

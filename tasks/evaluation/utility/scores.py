@@ -18,7 +18,7 @@ N_DRAWS = 200
 LOWEST = -1.0
 """R2 at most this is worse than any use can be; how much worse says nothing."""
 
-MIN_LABEL_ROWS = 10
+MIN_LABEL_ROWS = 20
 """Rows of a class below which its recall alone says nothing."""
 
 _CHUNK = 2_000_000

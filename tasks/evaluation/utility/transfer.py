@@ -97,16 +97,23 @@ def utility(comparison: Comparison) -> Outcome:
     threshold=Threshold(at_least_reference_minus=0.25),
 )
 def utility_worst_label(comparison: Comparison) -> Outcome:
-    """Labels of fewer than ten holdout rows are left out; the intervals redraw the holdout."""
+    """Labels of fewer than 20 training or holdout rows are left out: so few are found by luck.
+
+    The intervals redraw the holdout.
+    """
     problem = problem_of(comparison)
-    target = problem.test.target
-    if problem.n_classes is None or np.bincount(target).max() < MIN_LABEL_ROWS:
-        raise NotApplicable(f"no label has {MIN_LABEL_ROWS} holdout rows")
+    if problem.n_classes is None:
+        raise NotApplicable(f"the target {problem.target!r} is a number")
+    n_learned = np.bincount(problem.real.target, minlength=problem.n_classes)
+    kept = n_learned[problem.test.target] >= MIN_LABEL_ROWS
+    target = problem.test.target[kept]
+    if np.bincount(target, minlength=1).max() < MIN_LABEL_ROWS:
+        raise NotApplicable(f"no label has {MIN_LABEL_ROWS} training and as many holdout rows")
     found = []
     for lesson in _TAUGHT:
-        guess = prediction(comparison, _main_family(comparison), lesson)
+        guess = prediction(comparison, _main_family(comparison), lesson)[kept]
         value = point(lowest_recall, target, guess)
-        drawn = lowest_recall(target, guess, holdout_redraws(comparison))
+        drawn = lowest_recall(target, guess, holdout_redraws(comparison)[:, kept])
         found.append((value, percentiles(value, drawn)))
     (value, interval), (reference, reference_interval) = found
     return Outcome(value, reference, interval, reference_interval)

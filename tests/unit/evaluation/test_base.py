@@ -103,6 +103,11 @@ def test_a_kind_without_metrics() -> None:
         choose("multimodal", None, ["fidelity"])
 
 
+def test_a_threshold_does_not_judge_where_a_metric_informs_only() -> None:
+    assert metrics_of("tabular")["c2st_auc"].threshold is not None
+    assert metrics_of("image")["c2st_auc"].threshold is None
+
+
 def test_both_kinds_share_the_names_of_what_means_the_same() -> None:
     shared = set(metrics_of("tabular")) & set(metrics_of("image"))
     assert shared >= {"c2st_auc", "coverage", "copied_rows", "exact_copies", "utility"}

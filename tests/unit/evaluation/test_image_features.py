@@ -93,11 +93,11 @@ def test_the_spread_is_the_distance_of_pairs() -> None:
 
 
 def test_the_recall_of_the_worst_label() -> None:
-    target = np.repeat([0, 1, 2], [10, 20, 3])
-    chosen = np.array([*[0] * 9, 1, *[1] * 15, *[0] * 5, *[0] * 3])
+    target = np.repeat([0, 1, 2], [20, 20, 3])
+    chosen = np.array([*[0] * 19, 1, *[1] * 15, *[0] * 5, *[0] * 3])
     guess = np.eye(3)[chosen]
-    weights = np.ones((2, 33))
-    weights[1, 9] = 9  # the one mistake of label 0 nine times: 9 of 18
+    weights = np.ones((2, 43))
+    weights[1, 19] = 19  # the one mistake of label 0 as often as it was right
     # Label 2 has too few rows to count.
     assert lowest_recall(target, guess, weights) == pytest.approx([0.75, 0.5])
 
