@@ -63,6 +63,8 @@ def _resource(table: ReleasedTable, number: int, evidence: Evidence) -> dict[str
         "type": "table",
         "schema": {
             "fields": [_field(column, table) for column in table.schema.columns],
+            # By default an empty text is a missing value; in Parquet it is a text.
+            "missingValues": [],
             **(_keys(table, evidence) if len(table.shards) == 1 else {}),
         },
     }

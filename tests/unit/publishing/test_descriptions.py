@@ -132,6 +132,7 @@ def test_keys_are_told_in_croissant_and_data_package(tmp_path: Path, release: Pa
     assert orders["key"] == {"@id": "orders%3D2024/id"}
     assert orders["field"][1]["references"] == {"field": {"@id": "our%20customers/id"}}
     schema = datapackage(evidence)["resources"][1]["schema"]
+    assert schema["missingValues"] == []  # An empty text is a text.
     assert schema["primaryKey"] == ["id"]
     assert schema["foreignKeys"] == [
         {
