@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from tasks.errors import DataError
 from tasks.publishing.tables import DATA_FOLDER, ReleasedTable
 from tasks.storage import read_batches
 
@@ -166,18 +167,24 @@ def released_images(
         release: holds the synthetic images.
         table: of the images.
         closest: `row` and `distance` of each, as the metrics left them.
+
+    Raises:
+        DataError: `closest` is malformed.
     """
     column = next((c.name for c in table.schema.columns if c.type == "image"), None)
     if column is None or not closest:
         return []
-    wanted = {int(one["row"]) for one in closest}
+    try:
+        told = [(int(one["row"]), float(one["distance"])) for one in closest]
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(
+            f"expected the plots of the metrics to name rows and distances in closest_images, found"
+            f" something else: {type(error).__name__}: {error}; measure again"
+        ) from error
+    wanted = {row for row, _ in told}
     images = itertools.islice(_images(release, table, column, None), max(wanted) + 1)
     found = {row: _data_uri(image) for row, (image, _) in enumerate(images) if row in wanted}
-    return [
-        ClosestImage(found[int(one["row"])], None, float(one["distance"]))
-        for one in closest
-        if int(one["row"]) in found
-    ]
+    return [ClosestImage(found[row], None, distance) for row, distance in told if row in found]
 
 
 def data_uri(pixels: np.ndarray) -> str:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.metrics import judged
 from tasks.publishing.page import Page, page_of, page_of_files
 from tasks.publishing.report import report
+from tasks.publishing.samples import BesideRow, ClosestImage, data_uri
 from tasks.schema import Column
 from tasks.storage import read_table
 from tests.releases import Case, evidence_of, image_inputs, tabular_inputs
@@ -55,6 +57,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {
         "table": table,
         "images": page_of(pictures, root / "of images"),
+        "sets of images": _with_real_images(table),
         "files": _refused(patients, table),
         "wide": _wide(table),
     }
@@ -80,6 +83,17 @@ def _refused(case: Case, like: Page) -> Page:
     )
 
 
+def _with_real_images(like: Page) -> Page:
+    """What `proofmint evaluate` shows of images."""
+    some = tuple(data_uri(np.full((8, 8, 1), level, np.uint8)) for level in range(0, 250, 25))
+    return replace(
+        like,
+        rows=[],
+        beside=[BesideRow("cat", some, some[:4]), BesideRow("dog", some, ())],
+        closest=[ClosestImage(one, some[0], 0.1 * i) for i, one in enumerate(some)],
+    )
+
+
 def _wide(like: Page) -> Page:
     """Two hundred columns, the most that are drawn, and pairs of the sixty that differ most."""
     names = [f"measurement number {i}" for i in range(N_WIDE)]
@@ -97,7 +111,7 @@ def _wide(like: Page) -> Page:
     return replace(like, schema=schema, plots=plots)
 
 
-NAMES = ("table", "images", "files", "wide")
+NAMES = ("table", "images", "sets of images", "files", "wide")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -198,6 +198,22 @@ def test_pictures_of_images_are_the_synthetic_ones(tmp_path: Path, release: Path
     assert 'alt="synthetic example 1 of left"' in page
 
 
+def test_a_release_tells_what_is_closest_to_a_training_image_and_does_not_show_it(
+    tmp_path: Path, release: Path
+) -> None:
+    evidence = evidence_of(image_inputs(tmp_path), release)
+    plots = {**evidence.plots, "closest_images": [{"row": 2, "distance": 0.61}]}
+    page = page_of(replace(evidence, plots=plots), release)
+    [closest] = page.closest
+    assert (closest.real, closest.distance) == (None, 0.61)
+    assert closest.synthetic in page.images[-1].sources
+    assert page.beside == ()
+    assert "no real image is in this release" in report(page)
+    malformed = replace(evidence, plots={"closest_images": [{"row": "second"}]})
+    with pytest.raises(DataError, match="closest_images"):
+        page_of(malformed, release)
+
+
 def test_what_is_absent_is_said_to_be_absent(tmp_path: Path, release: Path) -> None:
     case = tabular_inputs(tmp_path, n_rows=40)
     at = case.at
