@@ -55,7 +55,11 @@ COSTS = {
 }
 
 _STAGE = Path(__file__).parent / "harness" / "image_stage.py"
-_COLUMNS = 16
+_COLUMNS = 12
+"""Images of each label in a picture."""
+
+_PICTURE_WIDTH = 1_600
+"""Pixels that a picture has at least half of."""
 
 
 def main(arguments: list[str]) -> int:
@@ -85,6 +89,7 @@ def benchmark(folder: Path, generator: str, options: argparse.Namespace) -> dict
     if result.exists():
         known: dict[str, Any] = json.loads(result.read_text())
         return known
+    chosen = base.choose("image", list(METRICS), ["fidelity", "utility", "diversity", "privacy"])
     place.mkdir(parents=True, exist_ok=True)
     synthetic, facts = place / "synthetic", place / "facts.json"
     if not facts.exists():
@@ -95,7 +100,6 @@ def benchmark(folder: Path, generator: str, options: argparse.Namespace) -> dict
         if usage.exit_status != 0:
             print(f"{generator} did not end well:\n{usage.output}", file=sys.stderr)
             return {}
-    chosen = base.choose("image", list(METRICS), ["fidelity", "utility", "diversity", "privacy"])
     measured, _ = base.measure(chosen, comparison.load(folder / "split", synthetic, options.seed))
     found: dict[str, Any] = {m.name: [m.value, m.reference] for m in measured}
     found |= read_facts(facts)
@@ -131,6 +135,8 @@ def _save_picture(folder: Path, options: argparse.Namespace, path: Path) -> None
     grids = [grid(place, _COLUMNS) for place in places if place.exists()]
     gap = np.full((len(grids[0]), 4, grids[0].shape[2]), 255, np.uint8)
     joined = np.concatenate([part for one in grids for part in (one, gap)][:-1], axis=1)
+    factor = max(1, _PICTURE_WIDTH // joined.shape[1])
+    joined = joined.repeat(factor, axis=0).repeat(factor, axis=1)
     image = Image.fromarray(joined[..., 0] if joined.shape[2] == 1 else joined)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
