@@ -42,7 +42,7 @@ NEED_MORE = {
 }
 """Metrics of what not all of these datasets have: dates, keys, missing values, groups, many rows."""
 
-ALL = sorted({*metrics_of("tabular"), *metrics_of("image")})
+ALL = sorted({*metrics_of("tabular"), *metrics_of("image"), *metrics_of("text")})
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def test_a_shuffler_is_told_by_what_columns_do_together(verdicts: Verdicts) -> N
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_record_is_complete(name: str) -> None:
-    metric = {**metrics_of("tabular"), **metrics_of("image")}[name]
+    metric = {**metrics_of("tabular"), **metrics_of("image"), **metrics_of("text")}[name]
     assert metric.label
     assert metric.source
     assert metric.explanation.endswith(".")
