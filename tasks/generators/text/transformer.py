@@ -48,7 +48,7 @@ class TransformerParams(TextParams):
     width: int = Field(default=128, ge=8, le=4_096, description="numbers that tell a token")
     n_layers: int = Field(default=3, ge=1, le=48, description="blocks of attention")
     n_heads: int = Field(default=4, ge=1, le=64, description="heads of each; they divide the width")
-    dropout: float = Field(default=0.25, ge=0, lt=1, description="share of activations left out")
+    dropout: float = Field(default=0.15, ge=0, lt=1, description="share of activations left out")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of a target that all tokens have, in training"
     )
