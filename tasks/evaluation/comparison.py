@@ -186,8 +186,7 @@ def _load_images(
     )
     opened = [OpenTable(folder, name) for folder, name in tables.values()]
     values = [known_values(opened, column) for column in labels]
-    # Learned from both, so that neither is described better than the other.
-    components = Components.of(np.concatenate([sets[0].pixels, sets[1].pixels]))
+    components = Components.of([one.pixels for one in sets])
     rows = [_image_rows(found, components, labels, values) for found in sets]
     return Comparison(
         kind="image",

@@ -1,5 +1,7 @@
 """Did the generator copy images and hide it: a pixel aside, mirrored, brightened, a little noise?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
@@ -9,7 +11,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.exhibits import closest_of_release
 from tasks.evaluation.features.images import MIN_ROWS as MIN_LEARNED
 from tasks.evaluation.features.images import content_of, features_of
-from tasks.evaluation.images import MAX_FITTED, principal_directions
+from tasks.evaluation.images import evenly, principal_directions
 from tasks.evaluation.rows import Rows
 from tasks.params import Threshold
 from tasks.privacy.distances import neighbours
@@ -100,9 +102,9 @@ class _Space:
         directions: (D, K).
     """
 
-    def __init__(self, real: np.ndarray) -> None:
-        """Args: real: (N, H, W, C) uint8, the images that it is learned from."""
-        some = _even(real[:: -(-len(real) // MAX_FITTED)])
+    def __init__(self, origins: Sequence[np.ndarray]) -> None:
+        """Args: origins: (N, H, W, C) uint8 each, the images that it is learned from."""
+        some = _even(np.concatenate([evenly(pixels) for pixels in origins]))
         self.mean = some.mean(axis=0)
         self.directions = principal_directions(some - self.mean)
 
@@ -133,7 +135,7 @@ def _by_pixels(comparison: Comparison) -> list[float]:
         )
     )
     real = [variants(one)[0] for one in (train, holdout)]
-    space = _Space(np.concatenate(real))
+    space = _Space([*real, variants(synthetic)[0]])
     references = [space(one) for one in real]
     to_train, to_holdout = (_closest(synthetic, space, one) for one in references)
     held = rng.permutation(len(holdout))[: MAX_QUERIES // 2]

@@ -26,7 +26,7 @@ def test_distance_of_gaussians() -> None:
 
 
 def test_images_without_labels_or_variance(tmp_path: Path) -> None:
-    schema, rows = images(np.zeros((40, 8, 8), np.uint8), np.zeros(40, int))
+    schema, rows = images(np.zeros((100, 8, 8), np.uint8), np.zeros(100, int))
     data = compare(tmp_path, schema.model_copy(update={"target": None}), rows, rows, rows)
     with pytest.raises(NotApplicable, match="no labels"):
         class_share_error(data)
