@@ -27,7 +27,7 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.image._kept import KeptImages, nearest_levels
+from tasks.generators.image.parts.kept import KeptImages, nearest_levels
 from tasks.generators.labelled import RowsByLabel, numpy_rng
 from tasks.generators.labels import draw_labels
 from tasks.params import Record

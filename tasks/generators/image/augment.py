@@ -14,7 +14,7 @@ from torch import Tensor
 from tasks.augmentation.image import ImageAugmentation, augment_images
 from tasks.encoding.base import Encoder
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.image._kept import KeptImages, nearest_levels
+from tasks.generators.image.parts.kept import KeptImages, nearest_levels
 from tasks.generators.labelled import RowsByLabel, no_loss, numpy_rng, untrained
 from tasks.generators.labels import draw_labels
 from tasks.params import Record

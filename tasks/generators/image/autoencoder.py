@@ -30,15 +30,15 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.image._codes import LabelledMixture
-from tasks.generators.image._compression import (
+from tasks.generators.image.parts.codes import LabelledMixture
+from tasks.generators.image.parts.compression import (
     Compression,
     Expansion,
     Shape,
     Start,
     gaussian_loss,
 )
-from tasks.generators.image._levels import nearest_levels, scaled_levels
+from tasks.generators.image.parts.levels import nearest_levels, scaled_levels
 from tasks.generators.labels import draw_labels
 from tasks.generators.precision import mixed_precision
 from tasks.params import Record

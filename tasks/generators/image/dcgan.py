@@ -16,8 +16,11 @@ from pydantic import Field
 from torch import Tensor
 
 from tasks.encoding.base import Encoder
-from tasks.generators.image._adversarial import AdversarialGenerator, zero_centred_penalty
-from tasks.generators.image._convolutions import ConvolutionalDiscriminator, ConvolutionalGenerator
+from tasks.generators.image.parts.convolutions import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+)
+from tasks.generators.image.parts.gans import AdversarialGenerator, zero_centred_penalty
 from tasks.params import Record
 
 

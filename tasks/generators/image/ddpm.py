@@ -27,7 +27,7 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import EPOCH_ROWS, DataGenerator, Recipe
-from tasks.generators.image._unet import Shape, UNet
+from tasks.generators.image.parts.unet import Shape, UNet
 from tasks.generators.labels import draw_labels
 from tasks.generators.precision import mixed_precision
 from tasks.params import Record

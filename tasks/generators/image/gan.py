@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
-from tasks.generators.image._adversarial import AdversarialGenerator, zero_centred_penalty
-from tasks.generators.image._convolutions import LABEL_DIM, LEAK, Projection
+from tasks.generators.image.parts.convolutions import LABEL_DIM, LEAK, Projection
+from tasks.generators.image.parts.gans import AdversarialGenerator, zero_centred_penalty
 from tasks.generators.layers import Dropout
 from tasks.params import Record
 

@@ -18,8 +18,11 @@ from pydantic import Field
 from torch import Tensor
 
 from tasks.encoding.base import Encoder
-from tasks.generators.image._adversarial import AdversarialGenerator, square_slopes
-from tasks.generators.image._convolutions import ConvolutionalDiscriminator, ConvolutionalGenerator
+from tasks.generators.image.parts.convolutions import (
+    ConvolutionalDiscriminator,
+    ConvolutionalGenerator,
+)
+from tasks.generators.image.parts.gans import AdversarialGenerator, square_slopes
 from tasks.params import Record
 
 TINY = 1e-12

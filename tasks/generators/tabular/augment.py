@@ -19,7 +19,7 @@ from tasks.encoding.columns.base import RANK_MARGIN
 from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.labelled import RowsByLabel, no_loss, numpy_rng, untrained
-from tasks.generators.tabular._rows import held_label, label_column
+from tasks.generators.tabular.parts.rows import held_label, label_column
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

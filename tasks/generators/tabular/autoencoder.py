@@ -30,7 +30,7 @@ from tasks.encoding.base import Encoder
 from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import LOG_SQRT_2PI, choose, stratified
-from tasks.generators.tabular._rows import (
+from tasks.generators.tabular.parts.rows import (
     Held,
     LabelShares,
     ResidualNetwork,

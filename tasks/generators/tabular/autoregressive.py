@@ -47,8 +47,8 @@ from tasks.generators.layers import (
     stratified,
 )
 from tasks.generators.regression import Regressions, SequentialRegression
-from tasks.generators.tabular._places import Places
-from tasks.generators.tabular._rows import Held, held_columns
+from tasks.generators.tabular.parts.places import Places
+from tasks.generators.tabular.parts.rows import Held, held_columns
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

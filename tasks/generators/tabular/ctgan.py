@@ -34,8 +34,8 @@ from tasks.encoding.modes import CountingEncoder
 from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator, Objective, Recipe
 from tasks.generators.layers import stratified
-from tasks.generators.tabular._rows import held_columns
-from tasks.generators.tabular._vectors import RowVectors
+from tasks.generators.tabular.parts.rows import held_columns
+from tasks.generators.tabular.parts.vectors import RowVectors
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.encoding.modes import ModeSpecificEncoder
 from tasks.generators.base import DataGenerator, Objective, Recipe
-from tasks.generators.tabular._vectors import RowVectors, refuse_conditions
+from tasks.generators.tabular.parts.vectors import RowVectors, refuse_conditions
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from tasks.encoding.base import Encoder
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.tabular._copula import CopulaEncoder, intervals, token_margins
-from tasks.generators.tabular._latent import MARGIN
-from tasks.generators.tabular._rows import as_batch, held_columns
+from tasks.generators.tabular.parts.copula import CopulaEncoder, intervals, token_margins
+from tasks.generators.tabular.parts.latent import MARGIN
+from tasks.generators.tabular.parts.rows import as_batch, held_columns
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

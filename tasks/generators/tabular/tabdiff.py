@@ -36,7 +36,7 @@ from tasks.encoding.columns.base import RANK_MARGIN
 from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import choose, stratified
-from tasks.generators.tabular._rows import (
+from tasks.generators.tabular.parts.rows import (
     Cells,
     Held,
     ResidualNetwork,

@@ -27,7 +27,7 @@ from tasks.encoding.base import Encoder
 from tasks.encoding.modes import ModeSpecificEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.layers import LOG_SQRT_2PI
-from tasks.generators.tabular._vectors import RowVectors, refuse_conditions
+from tasks.generators.tabular.parts.vectors import RowVectors, refuse_conditions
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tasks.encoding.base import Encoder
 from tasks.encoding.tabular import TabularEncoder
 from tasks.generators.base import DataGenerator, Recipe
-from tasks.generators.tabular._rows import (
+from tasks.generators.tabular.parts.rows import (
     Held,
     LabelShares,
     ResidualNetwork,

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tasks.errors import TrainingError
-from tasks.generators.image import _kept, adversarial
-from tasks.generators.image._kept import nearest_levels
+from tasks.generators.image import adversarial
 from tasks.generators.image.augment import Augment as AugmentImages
+from tasks.generators.image.parts import kept
+from tasks.generators.image.parts.kept import nearest_levels
 from tasks.generators.labelled import RowsByLabel
 from tasks.generators.tabular.augment import Augment as AugmentRows
 from tasks.generators.text.augment import Augment as AugmentTexts
@@ -113,9 +114,9 @@ def test_images_are_changed_in_pieces(monkeypatch):
     encoder = fitted(AugmentImages, schema, rows).encoder
     assert [len(piece) for piece in encoder.pieces(np.arange(600))] == [256, 256, 88]
     # 5 x 6 pixels: three images have 90 values.
-    monkeypatch.setattr(_kept, "TOGETHER_VALUES", 100)
+    monkeypatch.setattr(kept, "TOGETHER_VALUES", 100)
     assert [len(piece) for piece in encoder.pieces(np.arange(7))] == [3, 3, 1]
-    monkeypatch.setattr(_kept, "TOGETHER_VALUES", 1)
+    monkeypatch.setattr(kept, "TOGETHER_VALUES", 1)
     assert [len(piece) for piece in encoder.pieces(np.arange(2))] == [1, 1]
 
 

@@ -9,9 +9,9 @@ from torch import nn
 from tasks.encoding.modes import CountingEncoder, Mixture
 from tasks.errors import TrainingError
 from tasks.generators.tabular import ctgan
-from tasks.generators.tabular._vectors import ModeNormalization, RowVectors, gumbel
 from tasks.generators.tabular.ctgan import Ctgan, TrainingBySampling, gradient_penalty
 from tasks.generators.tabular.gan import Gan
+from tasks.generators.tabular.parts.vectors import ModeNormalization, RowVectors, gumbel
 from tasks.generators.tabular.tvae import Tvae
 from tests.datasets import table_of
 

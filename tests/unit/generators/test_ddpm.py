@@ -9,8 +9,8 @@ import torch
 from tasks.encoding.image import ImageEncoder
 from tasks.encoding.labels import Labels
 from tasks.errors import TrainingError
-from tasks.generators.image._unet import Shape
 from tasks.generators.image.ddpm import SAMPLED_ROWS, Ddpm
+from tasks.generators.image.parts.unet import Shape
 from tasks.generators.precision import mixed_precision
 from tasks.schema import Column, DatasetSchema, TableSchema
 

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tasks.generators.tabular._copula import CopulaEncoder
 from tasks.generators.tabular.gaussian_copula import (
     GaussianCopula,
     GaussianCopulaParams,
     stratify,
     truncated_normal,
 )
+from tasks.generators.tabular.parts.copula import CopulaEncoder
 from tests.datasets import table_of
 
 N = 4_000

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 from tasks.encoding.image import ImageEncoder
 from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator
-from tasks.generators.image._adversarial import square_slopes, zero_centred_penalty
-from tasks.generators.image._convolutions import (
+from tasks.generators.image.dcgan import Dcgan
+from tasks.generators.image.gan import Gan
+from tasks.generators.image.parts.convolutions import (
     ConditionalNorm,
     Projection,
     channels_by_depth,
     halved_sizes,
 )
-from tasks.generators.image.dcgan import Dcgan
-from tasks.generators.image.gan import Gan
+from tasks.generators.image.parts.gans import square_slopes, zero_centred_penalty
 from tasks.generators.image.wgan_gp import WganGp
 from tests.unit.generators.images import image_encoder
 

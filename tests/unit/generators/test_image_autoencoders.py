@@ -10,10 +10,10 @@ from torch import Tensor
 from tasks.encoding.image import ImageEncoder
 from tasks.errors import TrainingError
 from tasks.generators.base import DataGenerator
-from tasks.generators.image._codes import LabelledMixture
-from tasks.generators.image._compression import gaussian_loss
-from tasks.generators.image._levels import nearest_levels, scaled_levels
 from tasks.generators.image.autoencoder import Autoencoder
+from tasks.generators.image.parts.codes import LabelledMixture
+from tasks.generators.image.parts.compression import gaussian_loss
+from tasks.generators.image.parts.levels import nearest_levels, scaled_levels
 from tasks.generators.image.vae import Gaussians, Vae
 from tests.unit.generators.images import image_encoder
 

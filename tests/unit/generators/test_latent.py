@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tasks.generators.tabular._latent import (
+from tasks.generators.tabular.parts.latent import (
     HERMITE_TERMS,
     Margin,
     latent_correlations,

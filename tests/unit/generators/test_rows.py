@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tasks.encoding.tabular import TabularEncoder
 from tasks.errors import TrainingError
-from tasks.generators.tabular import _rows
-from tasks.generators.tabular._rows import (
+from tasks.generators.tabular.parts import rows as parts_rows
+from tasks.generators.tabular.parts.rows import (
     Cells,
     RowOutput,
     Rows,
@@ -66,7 +66,7 @@ def test_a_constant_column_needs_no_symbol_and_a_spike_no_score(encoder: Tabular
 def test_a_column_of_many_tokens_is_written_in_two_digits(
     encoder: TabularEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_rows, "MAX_SYMBOLS", 5)
+    monkeypatch.setattr(parts_rows, "MAX_SYMBOLS", 5)
     rows = Rows(encoder)
     # The ten letters have digits of base ceil(sqrt(10)) = 4: 0 to 2, then 0 to 3.
     assert rows.sizes == [2, 3, 3, 4]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.encoding.image import ImageEncoder
-from tasks.generators.image._convolutions import (
+from tasks.generators.image.parts.convolutions import (
     LABEL_DIM,
     channels_by_depth,
     halved_sizes,

@@ -15,7 +15,7 @@ from tasks.encoding.base import Batches
 from tasks.encoding.columns.categorical import CategoricalEncoder
 from tasks.encoding.columns.numeric import NumericEncoder
 from tasks.encoding.tabular import MAX_INDICATORS, TabularEncoder
-from tasks.generators.tabular._latent import (
+from tasks.generators.tabular.parts.latent import (
     Margin,
     latent_correlations,
     mean_scores,
@@ -131,6 +131,7 @@ class TokenMargin:
 
 
 def token_margins(encoder: CopulaEncoder) -> list[TokenMargin]:
+    """The margin of each token column, in their order."""
     return [TokenMargin(m, encoder.columns[m.column].n_tokens) for m in encoder.margins]
 
 

@@ -30,7 +30,7 @@ from torch.nn import functional
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import DataGenerator, Objective, Recipe
-from tasks.generators.image._levels import nearest_levels, scaled_levels
+from tasks.generators.image.parts.levels import nearest_levels, scaled_levels
 from tasks.generators.labels import draw_labels
 from tasks.generators.precision import mixed_precision
 from tasks.params import Record

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tasks.encoding.modes import ModeSpecificEncoder
 from tasks.errors import TrainingError
 from tasks.generators.layers import choose, stratified
-from tasks.generators.tabular._rows import Rows
+from tasks.generators.tabular.parts.rows import Rows
 
 STDS = 4.0
 """Standard deviations on either side of a mode's mean that its places -1 to 1 span."""
