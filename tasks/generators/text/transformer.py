@@ -23,7 +23,7 @@ from tasks.encoding.base import Encoder
 from tasks.encoding.text_pieces import END
 from tasks.generators.base import Recipe
 from tasks.generators.layers import Dropout
-from tasks.generators.text._writing import TextGenerator, TextParams
+from tasks.generators.text.parts.writing import TextGenerator, TextParams
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

@@ -28,8 +28,14 @@ from torch import Tensor, nn
 from tasks.encoding.base import Encoder
 from tasks.encoding.text_pieces import END
 from tasks.generators.base import Recipe
-from tasks.generators.text._recurrent import Decoder, Embeddings, Heard, Reader, RecurrentWriter
-from tasks.generators.text._writing import TextGenerator, TextParams
+from tasks.generators.text.parts.recurrent import (
+    Decoder,
+    Embeddings,
+    Heard,
+    Reader,
+    RecurrentWriter,
+)
+from tasks.generators.text.parts.writing import TextGenerator, TextParams
 from tasks.params import Record
 from tasks.schema import DatasetSchema
 

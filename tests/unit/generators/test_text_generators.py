@@ -14,8 +14,8 @@ from torch.nn import functional
 from tasks.encoding.text import TextEncoder
 from tasks.encoding.text_pieces import END
 from tasks.errors import TrainingError
-from tasks.generators.text._recurrent import RecurrentWriter
-from tasks.generators.text._writing import TextGenerator, Writer, nucleus
+from tasks.generators.text.parts.recurrent import RecurrentWriter
+from tasks.generators.text.parts.writing import TextGenerator, Writer, nucleus
 from tasks.generators.text.seq2seq import Seq2Seq, spoil
 from tasks.generators.text.transformer import Transformer, _Writer, attend, rotate
 from tasks.generators.text.vae import Vae, gaussian_divergence
