@@ -9,7 +9,12 @@ A text is refused that shares with training texts
 - all of its words, if it has at least 5 of them (10 characters of such scripts) and fewer than
   `COMMON_ROWS` training texts are just these;
 - a number of 5 digits or more, a code of letters and digits, an e-mail address or a URL that fewer
-  than `COMMON_ROWS` training texts have. Such things name one person or thing, even alone.
+  than `COMMON_ROWS` training texts have (`text_identifiers`). Such things name one person or thing,
+  even alone.
+
+A model that starts from the weights of another one may say what that one has memorised: what was
+refused of its training texts, and those of its parents, stays refused, but for what `COMMON_ROWS` of
+the new training texts have.
 
 So "Ok" may be said again, and what everybody says; not what one to four persons have written.
 
@@ -24,12 +29,13 @@ Source: rolling hashes: Karp and Rabin 1987, Efficient randomized pattern-matchi
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from tasks.encoding.columns.base import COMMON_ROWS
+from tasks.encoding.text_identifiers import identifiers
 
 MAX_COPIED_WORDS = 8
 """Words that a synthetic text may have in a row as only few training texts have them."""
@@ -49,13 +55,6 @@ _SPACELESS = re.compile(
     "\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 """A character of Thai, Lao, Burmese, Khmer, Japanese or Chinese."""
-
-_ADDRESS = re.compile(
-    r"[^\s@<>,;]+@[^\s@<>,;]+|(?:https?://|www\.)[^\s<>\"]+|\S+\.(?:com|net|org)\b\S*"
-)
-_NUMBER = re.compile(r"\d{5,}")
-_SPACED_NUMBER = re.compile(r"\d(?:[ .()/+-]{0,2}\d){4,}")
-_CODE = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w{5,}\b")
 
 
 class _View(NamedTuple):
@@ -88,17 +87,28 @@ class RareSpans:
         self.lengths = lengths
 
     @classmethod
-    def learn(cls, passes: Callable[[], Iterable[Sequence[str]]]) -> Self:
+    def learn(
+        cls, passes: Callable[[], Iterable[Sequence[str]]], inherited: Self | None = None
+    ) -> Self:
         """What few of the training texts have.
 
         Args:
             passes: starts a pass over them, in batches; there is one for each view.
+            inherited: of the texts of a model whose weights are the first ones of another.
         """
-        keys, lengths = [_rare_identifiers(passes())], {}
+        names = _identifier_counts(passes())
+        keys = [_hashes(name for name, n_texts in names.items() if n_texts < COMMON_ROWS)]
+        common = [_hashes(name for name, n_texts in names.items() if n_texts >= COMMON_ROWS)]
+        lengths = {}
         for name, view in _VIEWS.items():
             spans = _Spans.joined([_Spans.of(texts, name) for texts in passes()], name)
             found, lengths[name] = spans.rare(view.most + 1)
-            keys += [found, spans.rare_wholes()]
+            keys += [found, spans.wholes_of(few=True)]
+            if inherited:
+                common += [*inherited._common_in(spans), spans.wholes_of(few=False)]
+                lengths[name] = sorted({*lengths[name], *inherited.lengths[name]})
+        if inherited:
+            keys.append(np.setdiff1d(inherited.keys, np.concatenate(common)))
         return cls(np.unique(np.concatenate(keys)), lengths)
 
     def repeated_by(self, texts: Sequence[str]) -> np.ndarray:
@@ -116,8 +126,7 @@ class RareSpans:
             owners, keys = spans.wholes()
             wrong[owners[self._has(keys)]] = True
         for i in np.flatnonzero(~wrong).tolist():
-            keys = np.array([_hash(found) for found in identifiers(texts[i])], dtype=np.uint64)
-            wrong[i] = self._has(keys).any()
+            wrong[i] = self._has(_hashes(identifiers(texts[i]))).any()
         return wrong
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -129,7 +138,19 @@ class RareSpans:
         """The spans whose `state()` this is."""
         return cls(arrays["rare_spans"], content["span_lengths"])
 
+    def _common_in(self, spans: "_Spans") -> Iterator[np.ndarray]:
+        """Keys of its spans that enough of these texts have."""
+        for length in self.lengths[spans.name]:
+            places = spans.places(length)
+            keys = spans.keys(places, length)
+            is_own = self._has(keys)
+            keys, owners = keys[is_own], spans.owners[places[is_own]]
+            if len(keys):
+                yield np.unique(keys[~_in_few(keys, owners)])
+
     def _has(self, keys: np.ndarray) -> np.ndarray:
+        if len(self.keys) == 0:
+            return np.zeros(len(keys), dtype=bool)
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.asarray(self.keys[places] == keys)
 
@@ -197,10 +218,10 @@ class _Spans:
             keys[rows] = self.keys(starts[rows], int(size)) ^ np.uint64(_hash("whole"))
         return owners, keys
 
-    def rare_wholes(self) -> np.ndarray:
-        """Keys of whole texts that few texts are."""
+    def wholes_of(self, *, few: bool) -> np.ndarray:
+        """Keys of whole texts that few texts are, or that enough are."""
         keys, counts = np.unique(self.wholes()[1], return_counts=True)
-        return keys[counts < COMMON_ROWS]
+        return np.asarray(keys[(counts < COMMON_ROWS) == few])
 
     def rare(self, least: int) -> tuple[np.ndarray, list[int]]:
         """Keys of the shortest rare spans of at least so many units, and their lengths."""
@@ -219,22 +240,13 @@ class _Spans:
         return np.concatenate(found), lengths
 
 
-def identifiers(text: str) -> set[str]:
-    """Numbers, codes and addresses of a text, each in one spelling."""
-    found = set(_NUMBER.findall(text))
-    found.update("".join(filter(str.isdigit, number)) for number in _SPACED_NUMBER.findall(text))
-    found.update(code.casefold() for code in _CODE.findall(text))
-    found.update(address.casefold().rstrip(".,;:!?)'\"") for address in _ADDRESS.findall(text))
-    return {f"identifier {name}" for name in found}
+def _identifier_counts(batches: Iterable[Sequence[str]]) -> Counter[str]:
+    """By identifier, how many texts have it."""
+    return Counter(name for texts in batches for text in texts for name in identifiers(text))
 
 
-def _rare_identifiers(batches: Iterable[Sequence[str]]) -> np.ndarray:
-    counts: Counter[str] = Counter()
-    for texts in batches:
-        for text in texts:
-            counts.update(identifiers(text))
-    rare = [_hash(name) for name, n_texts in counts.items() if n_texts < COMMON_ROWS]
-    return np.array(rare, dtype=np.uint64)
+def _hashes(names: Iterable[str]) -> np.ndarray:
+    return np.array([_hash(name) for name in names], dtype=np.uint64)
 
 
 def _in_few(keys: np.ndarray, owners: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ Source: Carlini et al. 2019, The Secret Sharer, arXiv:1802.08232.
 
 from collections import Counter
 
-from tasks.encoding.text_copies import identifiers
+from tasks.encoding.text_identifiers import identifiers
 from tasks.evaluation import intervals
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.comparison import Comparison

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.encoding.text_copies import RareSpans, identifiers
+from tasks.encoding.text_copies import RareSpans
 
 NINE = "one two three four five six seven eight nine"
 
@@ -95,12 +95,40 @@ def test_numbers_codes_and_addresses_of_few_are_not_said() -> None:
     assert _repeated(training * 5, *given) == [False] * 7
 
 
-def test_identifiers_have_one_spelling() -> None:
-    assert identifiers("+44 (0)171-234.5678 or A1b2C") == {
-        "identifier 4401712345678",
-        "identifier a1b2c",
-    }
-    assert identifiers("from 10 to 99, 24/7") == set()
+def _child(parent: list[str], child: list[str]) -> RareSpans:
+    inherited = RareSpans.learn(lambda: [parent])
+    return RareSpans.learn(lambda: [child], inherited)
+
+
+def test_what_a_parent_must_not_say_its_child_must_not_either() -> None:
+    private = [
+        NINE,
+        "call my brother Rumpel now",
+        "pin 90125",
+        "我昨天在北京的一家书店里买了三本书",
+    ]
+    own = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
+    child = _child(private, [own, "else"])
+    assert child.repeated_by([*private, own, "else"]).tolist() == [True] * 5 + [False]
+    grandchild = RareSpans.learn(lambda: [["nothing of it"] * 2], child)
+    assert grandchild.repeated_by([*private, own]).all()
+
+
+@pytest.mark.parametrize(("n_texts", "refused"), [(4, True), (5, False)])
+def test_what_five_texts_of_the_child_have_it_may_say(n_texts: int, refused: bool) -> None:
+    private = [f"so {NINE} then", "call my brother Rumpel now", "pin 90125"]
+    child = _child(private, private[1:] * n_texts + [f"{i} {NINE}" for i in range(n_texts)])
+    assert child.repeated_by([NINE, *private[1:]]).tolist() == [refused] * 3
+    # Two spans of nine words that no text of the child has.
+    assert child.repeated_by(private[:1]).all()
+
+
+def test_what_the_parent_may_say_the_child_may_not_where_few_have_it() -> None:
+    assert _child([NINE] * 5, [NINE, "else"]).repeated_by([NINE]).all()
+
+
+def test_of_a_parent_that_knows_nothing_rare_nothing_is_inherited() -> None:
+    assert _child(["ok", "yes"], [NINE, "ok"]).repeated_by(["yes", NINE]).tolist() == [False, True]
 
 
 def test_nothing_to_learn_refuses_nothing() -> None:
