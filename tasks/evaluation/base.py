@@ -179,13 +179,9 @@ def choose(kind: Kind, names: list[str] | None, families: Collection[Family]) ->
         families: the ones that the calling stage measures.
 
     Raises:
-        ParamsError: a name is unknown, or there are no metrics for this kind of data.
+        ParamsError: a name is unknown.
     """
     known = metrics_of(kind)
-    if not known:
-        raise ParamsError(
-            f"expected kind tabular, image or text, found {kind!r}: it has no metrics yet"
-        )
     if unknown := [name for name in names or [] if name not in known]:
         raise ParamsError(
             f"evaluate.metrics: {', '.join(map(repr, unknown))} unknown for kind {kind};"

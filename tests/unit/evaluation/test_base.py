@@ -1,5 +1,7 @@
 """Which metrics are measured, and how one that does not apply is told."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -15,8 +17,8 @@ from tasks.evaluation.base import (
 )
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.rows import Rows
-from tasks.metrics import Measurement
-from tasks.schema import Column, DatasetSchema, TableSchema
+from tasks.metrics import Family, Measurement
+from tasks.schema import Column, DatasetSchema, Kind, TableSchema
 
 
 def declared(function_outcome: Outcome | NotApplicable) -> Metric:
@@ -98,9 +100,9 @@ def test_an_unknown_name_is_refused_with_the_choices() -> None:
         choose("image", ["trend_error"], ["fidelity"])
 
 
-def test_a_kind_without_metrics() -> None:
-    with pytest.raises(ParamsError, match="expected kind tabular, image or text, found 'multimodal'"):
-        choose("multimodal", None, ["fidelity"])
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_has_fidelity_utility_diversity_and_privacy(kind: Kind) -> None:
+    assert {m.family for m in choose(kind, None, get_args(Family))} == set(get_args(Family))
 
 
 def test_a_threshold_does_not_judge_where_a_metric_informs_only() -> None:
