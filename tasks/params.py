@@ -172,7 +172,11 @@ class TrainParams(Record):
         default="auto", description="auto takes the GPU where there is one"
     )
     threads: int = Field(
-        default=2, ge=1, le=256, description="CPU threads; another number may change the last bit"
+        default=2,
+        ge=1,
+        le=256,
+        description="CPU threads at most; another number may change the last bit. Images of fewer than"
+        " 256 pixels train on one",
     )
     memory_gib: float | None = Field(
         default=None,

@@ -33,7 +33,13 @@ from tasks.seeding import derive_seed
 from tasks.training import distributed
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.data import Rows, budget_bytes
-from tasks.training.device import choose_device, fast_products, reproducible, seed_torch
+from tasks.training.device import (
+    choose_device,
+    fast_products,
+    gainful_threads,
+    reproducible,
+    seed_torch,
+)
 from tasks.training.distributed import Group
 from tasks.training.model import Fitted
 from tasks.training.private import Privacy, check_privacy
@@ -125,6 +131,7 @@ def _join(
             budget = budget_bytes(device, settings.memory_gib)
             scratch = checkpoint.folder if checkpoint else None
             rows = Rows.encode(encoder, work.batches, device, budget, scratch)
+            torch.set_num_threads(gainful_threads(settings.threads, rows.tensors))
             # Made on the CPU, so that the first weights are the same on every device.
             seed_torch(derive_seed(work.seed, "weights"), device)
             generator = work.generator_class(encoder, work.generator_params).to(device)
