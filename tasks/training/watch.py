@@ -51,9 +51,12 @@ REAL_LABEL_ROWS = 32
 SEARCHED_ROWS = 20_000
 """Real rows among which those are looked for."""
 
-LOWEST_DIVERSITY = 0.5
+LOWEST_DIVERSITY = 0.35
 """Of a label's samples, as a share of its real rows': below it, a collapse is likely. Eight samples of
-a good generator have between 0.8 and 1.2."""
+a good generator have between 0.8 and 1.2; GANs that ended varied were below 0.5 on their way."""
+
+EARLY_SHARE = 1 / 3
+"""Of the epochs: what has only begun to learn gives the same for everything, and is not warned of."""
 
 DIVERSITY = "sample_diversity"
 LOWEST = "sample_diversity_lowest"
@@ -122,8 +125,7 @@ class Watch:
         metrics, doubtful = self._look(generator, step)
         self._last = time.monotonic() - began
         self._spent += self._last
-        # What has only begun to learn gives the same for everything.
-        is_low = bool(doubtful) and epoch >= self._epochs / 4
+        is_low = bool(doubtful) and epoch > EARLY_SHARE * self._epochs
         if is_low and self._low_before:
             self._warn(doubtful, f"after epoch {epoch}")
         self._low_before = is_low

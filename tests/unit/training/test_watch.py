@@ -165,9 +165,8 @@ def test_a_collapsed_label_is_warned_of(caplog: pytest.LogCaptureFixture) -> Non
     summary = _fit(recorder, "dog").summary
     assert summary["sample_diversity_lowest"] == 0.0
     assert 0.4 < summary["sample_diversity"] < 0.6
-    # Not after the first epoch, when it is low for the first time.
+    # Not after the first epoch, which is early, nor the second, when it is low for the first time.
     assert [w.split(":")[0] for w in recorder.warnings] == [
-        "mode collapse is likely after epoch 2",
         "mode collapse is likely after epoch 3",
         "mode collapse is likely at the end",
     ]
