@@ -22,7 +22,13 @@ class LabelledTexts(Labelled):
     """Texts with a label each; both are kept as they are written."""
 
     def __init__(
-        self, path: Path, form: TextForm, folder: Path, called: tuple[str, str] | None = None
+        self,
+        path: Path,
+        form: TextForm,
+        folder: Path,
+        called: tuple[str, str] | None = None,
+        *,
+        may_be_empty: bool = False,
     ) -> None:
         """Read a file and store its rows in a new folder.
 
@@ -31,15 +37,17 @@ class LabelledTexts(Labelled):
             form: how it is written.
             folder: does not exist yet.
             called: names by which the texts and the labels are stored; None: those in the file.
+            may_be_empty: whether a text may be; a label never is.
 
         Raises:
             SourceError: a row has not two values, or is not of the encoding.
-            DataError: a text or a label is empty.
+            DataError: a text that may not be empty is, or a label.
         """
         self.path = path
         self.dialect: Dialect = sniff(path, form.told)
         own = (form.text, form.label)
         self._stored_as = dict(zip(own, called or own, strict=True))
+        self._filled = [form.label] if may_be_empty else list(own)
         text, label = self._stored_as.values()
         columns = (
             Column(name=text, type="string", meaning="text", nullable=False),
@@ -70,7 +78,7 @@ class LabelledTexts(Labelled):
     def _read(self) -> Iterator[pa.RecordBatch]:
         row = 1 if self.dialect.header is None else 2
         for batch in _delimited.read_texts(self.path, self.dialect):
-            for name in self._stored_as:
+            for name in self._filled:
                 empty = pc.equal(pc.utf8_trim_whitespace(batch.column(name)), "")
                 if pc.any(empty).as_py():
                     raise DataError(

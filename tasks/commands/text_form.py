@@ -141,8 +141,7 @@ def _without_header(rows: Sequence[Sequence[str]], *, label_first: bool) -> Sequ
     """The rows, but for a first one that holds names: its label never comes again, its text is short."""
     labels, texts = _columns(rows, label_first)
     is_header = (
-        len(rows) > 1
-        and labels[0] not in labels[1:]
+        labels[0] not in labels[1:]
         and 0 < len(texts[0].split()) <= _HEADER_WORDS
         and texts[0] not in texts[1:]
     )

@@ -32,11 +32,13 @@ def store_labelled(
 
     Raises:
         SourceError: one of them cannot be read.
-        DataError: there are fewer than MIN_ROWS rows, or they differ in size, mode or labels.
+        DataError: there are fewer than MIN_ROWS rows, they differ in size, mode or labels, or a real
+            text is empty.
         ParamsError: `target` is another column than the label.
     """
     read = {
-        part: _read(kind, path, folder / FOLDERS[part], encoding) for part, path in files.items()
+        part: _read(kind, path, folder / FOLDERS[part], encoding, part)
+        for part, path in files.items()
     }
     real = read["real"]
     if target not in (None, real.schema.target):
@@ -59,11 +61,13 @@ def store_labelled(
     )
 
 
-def _read(kind: Kind, path: Path, folder: Path, encoding: str) -> Labelled:
+def _read(kind: Kind, path: Path, folder: Path, encoding: str, part: Part) -> Labelled:
     if kind == "image":
         return read_images(path, folder)
     form = text_form.told_to_be(path, encoding_of(path, encoding))
-    return LabelledTexts(path, form, folder, called=(text_form.TEXT, text_form.LABEL))
+    called = (text_form.TEXT, text_form.LABEL)
+    # A generator that writes empty texts shall have its faults measured, not refused.
+    return LabelledTexts(path, form, folder, called, may_be_empty=part == "synthetic")
 
 
 def _compare_labels(read: Mapping[Part, Labelled], files: Mapping[Part, Path]) -> list[str]:

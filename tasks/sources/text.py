@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from tasks.errors import SourceError
@@ -95,16 +96,15 @@ class TextSource(Source):
     def read_part(self, table: TableSchema, part: Part) -> Iterator[pa.RecordBatch]:
         """The texts, in the order of the files' paths."""
         if self._tables is not None:
-            yield from self._tables.read_part(table, part)
+            yield from self._with_text(self._tables.read_part(table, part), part)
         else:
             rows = self._rows(part, has_labels="label" in table.column_names)
             yield from batches_of(rows, arrow_schema(table), self.batch_bytes())
 
     def counts(self) -> dict[str, int]:
-        """Texts without a visible character, which were left out."""
-        if self._tables is not None:
-            return self._tables.counts()
-        return {"empty_texts": self._left_out.total()["empty"]}
+        """Texts without a visible character, which were left out: of tables, with their rows."""
+        of_tables = {} if self._tables is None else self._tables.counts()
+        return of_tables | {"empty_texts": self._left_out.total()["empty"]}
 
     @cached_property
     def _tables(self) -> FileSource | None:
@@ -161,6 +161,15 @@ class TextSource(Source):
         )
         tables_left = (table.model_copy(update={"columns": columns}), *schema.tables[1:])
         return schema.model_copy(update={"tables": tables_left})
+
+    def _with_text(self, batches: Iterable[pa.RecordBatch], part: Part) -> Iterator[pa.RecordBatch]:
+        """The rows of tables without those that have no text."""
+        counts = self._left_out.of(part)
+        for batch in batches:
+            texts = batch.column(self.settings.column)
+            is_text = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(texts), ""), False)
+            counts["empty"] += batch.num_rows - pc.sum(is_text, min_count=0).as_py()
+            yield batch.filter(is_text)
 
     def _rows(self, part: Part, *, has_labels: bool) -> Iterator[dict[str, Any]]:
         counts = self._left_out.of(part)

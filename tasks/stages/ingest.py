@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -141,6 +141,8 @@ class _Pull:
             rows = {table.name: self._table(draft, table) for table in schema.tables}
             ends = {table.name: source.end_of(table) for table in declared.tables}
             counts = self._counts()
+            if counted := _in_words(counts):
+                logger.info("left out or changed while reading: %s", counted)
             self._last = None  # it need not stay any longer
             settings = source.settings
             if source.observes:
@@ -166,7 +168,7 @@ class _Pull:
         n_rows = write_table(draft, table, batches, memory_bytes=self._writer_bytes)
         shutil.rmtree(draft / ".new", ignore_errors=True)
         if n_rows == 0:
-            counted = ", ".join(f"{what}: {n:,}" for what, n in self._counts().items() if n)
+            counted = _in_words(self._counts())
             raise SourceError(
                 f"expected rows in {table.name!r}, the source gave none"
                 f"{f' and counted {counted}' if counted else ''}"
@@ -206,6 +208,10 @@ class _Pull:
             ):
                 raise _CountsDiffer
         return dict(sorted(counts.items()))
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{what}: {n:,}" for what, n in counts.items() if n)
 
 
 def _answer(ask: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ import pytest
 from tasks.commands.kinds import kind_of
 from tasks.commands.labelled_texts import LabelledTexts
 from tasks.commands.text_form import recognised, told_to_be
+from tasks.commands.three_sets import store_labelled
 from tasks.errors import DataError, ParamsError, SourceError
 
 SAID = [
@@ -99,6 +100,30 @@ def test_a_bad_row_is_named(
     path.write_text(FORMS["unquoted tsv"] + line, encoding="utf-8")
     with pytest.raises(error, match=message):
         LabelledTexts(path, told_to_be(path, "utf-8"), tmp_path / "stored")
+
+
+def test_an_empty_text_is_one_of_a_generator_and_a_fault_of_real_rows(tmp_path: Path) -> None:
+    lines = FORMS["unquoted tsv"].splitlines()
+    for name, kept in (("real", lines), ("holdout", lines[::-1]), ("synthetic", lines)):
+        (tmp_path / name).write_text("\n".join(kept) + "\n", encoding="utf-8")
+    with (tmp_path / "synthetic").open("a", encoding="utf-8") as stream:
+        stream.write("ham\t\nspam\t \n")
+    files = {part: tmp_path / part for part in ("real", "holdout", "synthetic")}
+    stored = store_labelled("text", files, tmp_path / "1", target=None, encoding="utf-8")
+    assert stored.n_rows["synthetic"] == 32
+    swapped = files | {"real": files["synthetic"]}
+    with pytest.raises(DataError, match="row 31: expected a value in column 'text'"):
+        store_labelled("text", swapped, tmp_path / "2", target=None, encoding="utf-8")
+    with (tmp_path / "synthetic").open("a", encoding="utf-8") as stream:
+        stream.write("\tno label\n")
+    with pytest.raises(DataError, match="row 33: expected a value in column 'label'"):
+        store_labelled("text", files, tmp_path / "3", target=None, encoding="utf-8")
+
+
+def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("label,text\n")
+    assert LabelledTexts(path, told_to_be(path, "utf-8"), tmp_path / "stored").n_rows == 0
 
 
 def test_bytes_of_another_encoding_are_refused(tmp_path: Path) -> None:

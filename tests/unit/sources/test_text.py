@@ -165,6 +165,14 @@ def test_texts_in_tables_come_with_the_other_columns(tmp_path):
         wrong.schema()
 
 
+def test_rows_of_tables_without_a_visible_character_are_left_out_and_counted(tmp_path):
+    put(tmp_path, "1.csv", 'text,kind\n"a, b",x\n,y\n" \t",y\n')
+    put(tmp_path, "2.csv", 'text,kind\n"\n",x\nc,\n')
+    opened = source(tmp_path, "kind", path="texts/*.csv", column="text")
+    assert [(r["text"], r["kind"]) for r in rows(opened)] == [("a, b", "x"), ("c", None)]
+    assert opened.counts()["empty_texts"] == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
