@@ -11,9 +11,11 @@ import pyarrow as pa
 import torch
 
 from tasks.encoding.base import Batches, Encoder, Preview, count, select
+from tasks.encoding.columns.base import COMMON_ROWS
 from tasks.encoding.labels import Labels
 from tasks.encoding.text_copies import RareSpans
 from tasks.encoding.text_pieces import END, MAX_PIECE_BYTES, Pieces
+from tasks.encoding.text_words import KnownWords
 from tasks.errors import DataError, NothingToLearn
 from tasks.schema import Column, DatasetSchema, arrow_schema
 
@@ -38,6 +40,8 @@ class TokenStatistics(NamedTuple):
     """Of all texts, each with one `END`."""
     counts: np.ndarray
     """(V,) int64, texts that have the token."""
+    n_empty: int
+    """Texts without a token but `END`."""
 
 
 class TextEncoder(Encoder):
@@ -55,6 +59,7 @@ class TextEncoder(Encoder):
         pieces: what the tokens stand for.
         statistics: of the tokens; one that no training text has should not be drawn.
         labels: those that training texts have.
+        words: what a drawn text should be made of; None: of whatever tokens spell.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class TextEncoder(Encoder):
         statistics: TokenStatistics,
         labels: Labels,
         *,
+        words: KnownWords | None,
         alphabet: frozenset[str],
         rare: RareSpans,
     ) -> None:
@@ -71,6 +77,7 @@ class TextEncoder(Encoder):
         self.pieces = pieces
         self.statistics = statistics
         self.labels = labels
+        self.words = words
         self._alphabet = alphabet
         self._rare = rare
         self._text_column = _text_column(schema)
@@ -98,12 +105,15 @@ class TextEncoder(Encoder):
         return cls._learn(schema, batches, None)
 
     def refit(self, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
-        """The same for other texts, in the pieces of these; raises as `fit` does."""
+        """The same for other texts, in the pieces of these; raises as `fit` does.
+
+        What must not be repeated of these texts must not of the others either: the weights may know it.
+        """
         del rng
-        return self._learn(schema, batches, self.pieces)
+        return self._learn(schema, batches, self)
 
     @classmethod
-    def _learn(cls, schema: DatasetSchema, batches: Batches, known: Pieces | None) -> Self:
+    def _learn(cls, schema: DatasetSchema, batches: Batches, parent: Self | None) -> Self:
         name, label = _text_column(schema), _label_column(schema)
         alphabet: set[str] = set()
         counted: Counter[str] = Counter()
@@ -122,14 +132,16 @@ class TextEncoder(Encoder):
         if not alphabet:
             raise NothingToLearn(f"expected texts in {name!r}, found {n_rows} empty ones")
         labels = Labels.of(label, counted, n_rows)
-        pieces = known or Pieces.learn(learned)
+        pieces = parent.pieces if parent else Pieces.learn(learned)
         statistics = _measure(pieces, _batches_of_texts(batches, name))
-        rare = RareSpans.learn(lambda: _batches_of_texts(batches, name))
+        inherited = parent._rare if parent else None
+        rare = RareSpans.learn(lambda: _batches_of_texts(batches, name), inherited)
         return cls(
             schema,
             pieces,
             statistics,
             labels,
+            words=KnownWords.learn(lambda: _batches_of_texts(batches, name), pieces),
             alphabet=frozenset(alphabet),
             rare=rare,
         )
@@ -177,14 +189,22 @@ class TextEncoder(Encoder):
         return np.asarray(is_known & ~self._rare.repeated_by(texts))
 
     def preview(self, encoded: Mapping[str, torch.Tensor]) -> Preview:
-        """The first texts of each label, a line each."""
+        """The first texts of each label that may be published, a line each."""
         lines: list[str] = []
         texts = self.texts(encoded["tokens"])
+        # People look at it where samples are not: also an encoder that admits real texts shows none.
+        is_shown = TextEncoder.may_be_published(self, texts)
         labels = self.labels.decode(encoded["labels"]).to_pylist()
         for label in dict.fromkeys(labels):
-            own = [text for text, of in zip(texts, labels, strict=True) if of == label]
+            rows = zip(texts, labels, is_shown, strict=True)
+            own = [text for text, of, shown in rows if shown and of == label]
             lines += [] if self.labels.column is None else [f"{self.labels.column.name}: {label}"]
             lines += [f"  {' '.join(text.split())}" for text in own[:PREVIEW_TEXTS]]
+        if n_hidden := len(texts) - int(is_shown.sum()):
+            lines.append(
+                f"{n_hidden} of {len(texts)} texts are not shown: they repeat what fewer than"
+                f" {COMMON_ROWS} training texts have, or have characters that none has"
+            )
         return Preview(".txt", "".join(f"{line}\n" for line in lines).encode())
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -196,6 +216,8 @@ class TextEncoder(Encoder):
             "merges": [list(pair) for pair in self.pieces.merges],
             "width": self.width,
             "n_tokens": self.statistics.n_tokens,
+            "n_empty": self.statistics.n_empty,
+            "words": self.words and self.words._asdict(),
             "alphabet": "".join(sorted(self._alphabet)),
         }
         return content, {"token_counts": self.statistics.counts, **arrays, **keys}
@@ -205,11 +227,15 @@ class TextEncoder(Encoder):
         cls, schema: DatasetSchema, content: dict[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Self:
         """The encoder whose `state()` this is."""
+        words = content["words"]
         return cls(
             schema,
             Pieces([(left, right) for left, right in content["merges"]]),
-            TokenStatistics(content["width"], content["n_tokens"], arrays["token_counts"]),
+            TokenStatistics(
+                content["width"], content["n_tokens"], arrays["token_counts"], content["n_empty"]
+            ),
             Labels.from_state(_label_column(schema), content, arrays),
+            words=words and KnownWords(**words),
             alphabet=frozenset(content["alphabet"]),
             rare=RareSpans.from_state(content, arrays),
         )
@@ -256,11 +282,12 @@ def _texts(batch: pa.RecordBatch, name: str, first_row: int) -> list[str]:
 def _measure(pieces: Pieces, batches: Iterator[list[str]]) -> TokenStatistics:
     """Count the tokens; warn of texts that are cut."""
     counts = np.zeros(len(pieces), dtype=np.int64)
-    longest = n_cut = n_tokens = n_rows = 0
+    longest = n_cut = n_tokens = n_rows = n_empty = 0
     for texts in batches:
         n_rows += len(texts)
         for found in pieces.encode(texts):
             n_cut += len(found) > MAX_TOKENS
+            n_empty += not found
             kept = pieces.cut(found, MAX_TOKENS) if len(found) > MAX_TOKENS else found
             counts[list({END, *kept})] += 1
             longest = max(longest, len(kept))
@@ -270,4 +297,4 @@ def _measure(pieces: Pieces, batches: Iterator[list[str]]) -> TokenStatistics:
             "%s of %s texts are longer than %d tokens; only their beginning is learned",
             *(f"{n_cut:,}", f"{n_rows:,}", MAX_TOKENS),
         )
-    return TokenStatistics(longest + 1, n_tokens, counts)
+    return TokenStatistics(longest + 1, n_tokens, counts, n_empty)

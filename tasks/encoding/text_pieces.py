@@ -47,7 +47,8 @@ class Pieces:
         names = [*_ALPHABET, *(left + right for left, right in self.merges)]
         tokens = {name: token for token, name in enumerate(names, start=END + 1)}
         self._tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=self.merges))
-        self._tokenizer.pre_tokenizer = _words()
+        self._words = _words()
+        self._tokenizer.pre_tokenizer = self._words
         self.contents = [b"", *(bytes(map(_BYTES.__getitem__, name)) for name in names)]
 
     def __len__(self) -> int:
@@ -95,6 +96,10 @@ class Pieces:
             else:
                 break
         return tokens
+
+    def words(self, text: str) -> list[str]:
+        """What no piece lies across: words with the space before them, digits, runs of signs."""
+        return [text[start:end] for _, (start, end) in self._words.pre_tokenize_str(text)]
 
     def _bytes(self, tokens: Iterable[int]) -> bytes:
         return b"".join(map(self.contents.__getitem__, tokens))

@@ -35,9 +35,9 @@ class KeptTexts(TextEncoder):
     text_labels: np.ndarray
 
     @classmethod
-    def fit(cls, schema: DatasetSchema, batches: Batches, rng: np.random.Generator) -> Self:
+    def _learn(cls, schema: DatasetSchema, batches: Batches, parent: Self | None) -> Self:
         """Learn the pieces and labels, then encode all texts."""
-        encoder = super().fit(schema, batches, rng)
+        encoder = super()._learn(schema, batches, parent)
         pieces = [encoder.encode(batch) for batch in batches() if batch.num_rows]
         encoder.tokens = torch.cat([piece["tokens"] for piece in pieces]).numpy()
         encoder.text_labels = torch.cat([piece["labels"] for piece in pieces]).numpy()

@@ -11,9 +11,11 @@ from torch import Tensor
 from tasks.encoding.base import Encoder
 from tasks.encoding.text import TextEncoder
 from tasks.encoding.text_pieces import END
+from tasks.encoding.text_words import WordTree
 from tasks.generators.base import DataGenerator
 from tasks.generators.labels import draw_labels
 from tasks.generators.layers import choose, running_sums
+from tasks.generators.text.parts.spelling import Spelling
 from tasks.params import Record
 
 MAX_REDRAWS = 12
@@ -62,13 +64,19 @@ class TextGenerator(DataGenerator):
 
     encoder_class: ClassVar[type[Encoder]] = TextEncoder
     never: Tensor
+    never_first: Tensor
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)
         self.encoder = cast(TextEncoder, encoder)
         self.settings = cast(TextParams, params)
-        never = torch.from_numpy(self.encoder.statistics.counts == 0)
-        self.register_buffer("never", never, persistent=False)
+        counts, n_empty = self.encoder.statistics.counts, self.encoder.statistics.n_empty
+        self.register_buffer("never", torch.from_numpy(counts == 0), persistent=False)
+        never_first = self.never.clone()
+        never_first[END] = n_empty == 0
+        self.register_buffer("never_first", never_first, persistent=False)
+        words = self.encoder.words
+        self.spelling = words and Spelling(WordTree.of(words, self.encoder.pieces, counts))
 
     @abstractmethod
     def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -98,13 +106,21 @@ class TextGenerator(DataGenerator):
         return {"tokens": tokens, "labels": labels.to(self.encoder.labels.dtype)}
 
     def write(self, writer: Writer, n: int, rng: torch.Generator) -> Tensor:
-        """(n, T) int16 tokens of the texts that are begun in `writer`, drawn up to their ends."""
+        """(n, T) int16 tokens of the texts that are begun in `writer`, drawn up to their ends.
+
+        They are made of known words, if the encoder knows enough of them, and empty only if some
+        training text is.
+        """
         shape = (n, self.encoder.width)
         tokens = torch.full(shape, END, dtype=torch.int16, device=rng.device)
         rows = torch.arange(n, device=rng.device)
         is_open = torch.ones(n, dtype=torch.bool, device=rng.device)
+        nodes = torch.zeros_like(rows)
         for place in range(self.encoder.width - 1):
-            logits = writer.logits().masked_fill(self.never, -torch.inf)
+            never = self.never if place else self.never_first
+            if self.spelling is not None:
+                never = never | ~self.spelling.allowed(nodes)
+            logits = writer.logits().masked_fill(never, -torch.inf)
             shares = nucleus(logits / self.settings.temperature, self.settings.top_p)
             drawn = torch.rand(len(rows), generator=rng, device=rows.device, dtype=torch.float64)
             chosen = torch.where(is_open, choose(shares, drawn), END)
@@ -114,10 +130,12 @@ class TextGenerator(DataGenerator):
             if n_open == 0:
                 break
             writer.read(chosen)
+            if self.spelling is not None:
+                nodes = self.spelling.after(nodes, chosen)
             if n_open < CROWDED * len(rows):
                 kept = is_open.nonzero()[:, 0]
                 writer.keep(kept)
-                rows, is_open = rows[kept], is_open[kept]
+                rows, is_open, nodes = rows[kept], is_open[kept], nodes[kept]
         return tokens
 
     def _wrong(self, tokens: Tensor) -> Tensor:
