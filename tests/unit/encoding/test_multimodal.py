@@ -1,6 +1,7 @@
 """Rows with an image, a text and labels as tensors and back."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tasks.encoding.labels import Labels
@@ -26,6 +27,20 @@ def test_rows_come_back_as_they_were(labels: tuple[str, ...]) -> None:
         for name in rows.schema.names[1:]:
             assert again.column(name).to_pylist() == rows.column(name).to_pylist()
         assert (same.encode(again)["image.pixels"] == encoded["image.pixels"]).all()
+
+
+def test_a_child_refuses_texts_that_its_parent_refused() -> None:
+    schema, rows = pairs(40)
+    place = rows.schema.get_field_index("caption")
+    captions = rows.column("caption").to_pylist()
+    private = "see the large grey square here: look there, a white small square"
+    with_private = rows.set_column(place, "caption", pa.array([private, *captions[1:]]))
+    without = rows.set_column(place, "caption", pa.array([*sorted(set(private)), *captions][:40]))
+    parent = MultimodalEncoder.fit(schema, lambda: iter([with_private]), RNG)
+    child = parent.refit(schema, lambda: iter([without]), RNG)
+    fresh = MultimodalEncoder.fit(schema, lambda: iter([without]), RNG)
+    asked = [encoder.admissible(with_private.slice(0, 1)) for encoder in (parent, child, fresh)]
+    assert [bool(one[0]) for one in asked if one is not None] == [False, False, True]
 
 
 def test_labels_that_fit_conditions() -> None:

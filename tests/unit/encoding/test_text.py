@@ -156,6 +156,38 @@ def test_a_preview_shows_texts_by_label() -> None:
     )
 
 
+def test_a_preview_hides_what_few_have_written() -> None:
+    private = "my pin is 90125 and you know who I am"
+    rows = _rows(["ok"] * 5 + [private], ["x"] * 6)
+    encoder = _fitted(rows)
+    preview = encoder.preview(encoder.encode(rows.slice(4)))
+    assert preview.content.decode() == (
+        "label: x\n  ok\n1 of 2 texts are not shown: they repeat what fewer than 5 training texts"
+        " have, or have characters that none has\n"
+    )
+
+
+def test_a_child_refuses_what_its_parents_refused() -> None:
+    private = "my brother Rumpel has the number 0845 281 0075 and lives next door"
+    common = ["what my brother said", "next door"] * 5
+
+    def child_of(parent: TextEncoder, texts: list[str]) -> TextEncoder:
+        rows = _rows(texts)
+        child = parent.refit(parent.schema, lambda: iter([rows]), RNG)
+        content, arrays = child.state()
+        return TextEncoder.from_state(child.schema, json.loads(json.dumps(content)), arrays)
+
+    parent = _fitted(_rows([*common, private]))
+    others = [*common, *sorted(set(private))]  # all characters of it
+    child = child_of(parent, others)
+    grandchild = child_of(child, others)
+    asked = [private, "dial 0845 2810075", "next door", "what my brother said"]
+    for encoder in (parent, child, grandchild):
+        assert encoder.may_be_published(asked).tolist() == [False, False, True, True]
+    assert _fitted(_rows(others)).may_be_published(asked).all()
+    assert child_of(child, [private] * 5).may_be_published(asked[:1]).all()
+
+
 def test_characters_that_no_text_has_are_refused() -> None:
     encoder = _fitted(_rows(["ab", "ba"] * 3))
     assert encoder.admissible(_rows(["aabb", "abc", "a\ufffd", ""])).tolist() == [

@@ -101,6 +101,13 @@ def test_texts_are_of_words_of_their_label():
     # What real texts are made of may be repeated: nothing is left out at sampling.
     assert generator.encoder.admissible(decoded).all()
     assert len(set(decoded["text"].to_pylist()) - set(texts)) > 20
+    # People who look at a training see no text of a few, of other texts neither.
+    texts = [f"{text} and so on" for text in texts]
+    rows = rows.set_column(0, "text", pa.array(texts))
+    other = generator.encoder.refit(schema, lambda: iter([rows]), np.random.default_rng(0))
+    assert other.texts(torch.from_numpy(other.tokens)) == texts
+    shown = other.preview(other.encode(rows.slice(0, 2))).content.decode()
+    assert shown.startswith("label: x\n2 of 2 texts are not shown")
 
 
 def test_the_nearest_level_is_the_lower_of_two():
