@@ -70,6 +70,8 @@ class DataGenerator(nn.Module, ABC):
         holds_target: whether rows can be drawn for given values of the target.
         learns_in_steps: whether it learns from the rows that the loop gives it; else its encoder has
             learned all, and rows that are added or weighed change nothing.
+        draws_real_rows: whether what it draws are real rows, changed a little. Such samples are as
+            private as the rows themselves: no log of the training shows them.
     """
 
     Params: ClassVar[type[Record]]
@@ -77,6 +79,7 @@ class DataGenerator(nn.Module, ABC):
     supports_dp: ClassVar[bool] = False
     holds_target: ClassVar[bool] = True
     learns_in_steps: ClassVar[bool] = True
+    draws_real_rows: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, encoder: Encoder, params: Record) -> None:

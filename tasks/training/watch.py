@@ -6,7 +6,8 @@ label differ from each other with how much real rows of that label do. A generat
 image a label has 0, one that is as varied as the data has 1.
 
 Looking changes nothing: it draws from a random state of its own, and only the last look, which no
-clock decides, is kept in the model's summary.
+clock decides, is kept in the model's summary. Generators that draw real rows are not looked at: whoever
+follows a training need not be one who may see those.
 
 Source:
     Mode collapse: Goodfellow 2016, NIPS 2016 tutorial: generative adversarial networks, section
@@ -144,6 +145,8 @@ class Watch:
         self, generator: DataGenerator, step: int
     ) -> tuple[dict[str, float], dict[str, float]]:
         """Metrics of a few samples, and the labels whose samples are too much alike."""
+        if generator.draws_real_rows:
+            return {}, {}
         encoded = self._draw(generator)
         preview = self._encoder.preview(encoded)
         if preview is None:

@@ -76,6 +76,7 @@ class Adversarial(DataGenerator):
 
     Params: ClassVar[type[Record]] = AdversarialParams
     encoder_class: ClassVar[type[Encoder]] = KeptImages
+    draws_real_rows: ClassVar[bool] = True
 
     levels: Tensor
 

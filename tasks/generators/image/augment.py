@@ -30,6 +30,7 @@ class Augment(DataGenerator):
     Params: ClassVar[type[Record]] = ImageAugmentation
     encoder_class: ClassVar[type[Encoder]] = KeptImages
     learns_in_steps: ClassVar[bool] = False
+    draws_real_rows: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)

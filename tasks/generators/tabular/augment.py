@@ -76,6 +76,7 @@ class Augment(DataGenerator):
     Params: ClassVar[type[Record]] = TabularAugmentation
     encoder_class: ClassVar[type[Encoder]] = KeptTable
     learns_in_steps: ClassVar[bool] = False
+    draws_real_rows: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: Record) -> None:
         super().__init__(encoder, params)

@@ -12,15 +12,16 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks import registry
 from tasks.encoding.base import Encoder
 from tasks.encoding.image import ImageEncoder
 from tasks.generators.base import DataGenerator, Recipe
 from tasks.generators.labels import draw_labels
 from tasks.params import Record, TrainParams
-from tasks.schema import IMAGE_TYPE, DatasetSchema, arrow_schema
+from tasks.schema import IMAGE_TYPE, DatasetSchema, Kind, arrow_schema
 from tasks.training.checkpoint import Checkpoint
 from tasks.training.loop import fit
-from tasks.training.model import Fitted
+from tasks.training.model import Fitted, generator_class
 from tasks.training.watch import _first_of_each, _spaced, _spread
 from tests.datasets import IMAGES
 
@@ -71,6 +72,12 @@ class _Scribbler(DataGenerator):
         )
 
 
+class _Plagiarist(_Scribbler):
+    """Says that what it draws are real rows."""
+
+    draws_real_rows: ClassVar[bool] = True
+
+
 class _Recorder:
     """Keeps what it is shown."""
 
@@ -105,10 +112,11 @@ def _fit(
     *collapsed: str,
     checkpoint: Checkpoint | None = None,
     epochs: int = 4,
+    generator: type[DataGenerator] = _Scribbler,
 ) -> Fitted:
     rows = _rows()
     return fit(
-        _Scribbler,
+        generator,
         _Params(collapsed=list(collapsed)),
         SCHEMA,
         lambda: iter([rows]),
@@ -172,6 +180,20 @@ def test_a_collapsed_label_is_warned_of(caplog: pytest.LogCaptureFixture) -> Non
     ]
     assert summary["warnings"] == [recorder.warnings[-1]]
     assert "found 'dog' 0.00; train longer" in caplog.text
+
+
+def test_nobody_is_shown_real_rows() -> None:
+    recorder = _Recorder()
+    summary = _fit(recorder, "dog", generator=_Plagiarist).summary
+    assert (recorder.shown, recorder.warnings) == ({}, [])
+    assert not {"sample_diversity", "warnings"} & summary.keys()
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "tabular"])
+def test_generators_that_hold_real_rows_say_so(kind: Kind) -> None:
+    for name in registry.names(f"tasks.generators.{kind}"):
+        cls = generator_class(kind, name)
+        assert cls.draws_real_rows == (name in ("augment", "adversarial"))
 
 
 def test_all_labels_may_collapse() -> None:
