@@ -6,6 +6,7 @@ are written; nothing that is there already is ever changed.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tasks.commands.profile import (
     print_profile,
     profile_of,
 )
+from tasks.encoding.columns.base import COMMON_ROWS
+from tasks.encoding.columns.categorical import SUPPRESSED
 from tasks.errors import ParamsError, WorkspaceError
 from tasks.gates.learn.files import write_text
 from tasks.params import NAME_PATTERN, PARAMS_FILE, DatasetParams, parse, read_yaml
@@ -31,7 +34,11 @@ from tasks.privacy.pii.actions import proposed
 from tasks.schema import SCHEMA_FILE, DatasetSchema
 from tasks.stages.clean import clean
 from tasks.stages.ingest import ingest
+from tasks.storage import read_batches
 from tasks.workspace import Layout, project_of, state_of
+
+FORM = ("width", "height", "mode")
+"""The columns of a table of images that tell their form."""
 
 
 def add(
@@ -81,8 +88,9 @@ def add(
         ingest(draft / "raw", params, project=project)
         schema = DatasetSchema.load(draft / "raw")
         print_profile(profile_of(draft / "raw", params))
+        _tell_of_texts(schema)
         _check_pairs(schema)
-        entry["clean"] = _cleaning(schema)
+        entry["clean"] = _cleaning(schema) | _common_form(draft / "raw", schema)
         entry["publish"] = _publishing(name, schema)
         params = params_of(name, origin, entry)
         clean(draft / "raw", draft / "clean", params, state=state_of(project))
@@ -90,6 +98,18 @@ def add(
     _write(root, name, entry, suites)
     _tell(root, name, origin, project, suites, n_tables=len(schema.tables))
     return 0
+
+
+def _tell_of_texts(schema: DatasetSchema) -> None:
+    """Say what becomes of free text in a table."""
+    texts = [c.name for c in schema.main.columns if c.meaning == "text"]
+    if schema.kind == "tabular" and texts:
+        print(
+            f"\nFree text ({', '.join(texts)}) is not learned in a table: what fewer than {COMMON_ROWS}"
+            f" rows have becomes {SUPPRESSED}.\nTo learn texts, give a file of two columns, the texts"
+            " and their labels, with --set kind=text\n--set type=text --set column=NAME where they"
+            " are not recognised; or take the column out by clean.drop_columns."
+        )
 
 
 def _check_pairs(schema: DatasetSchema) -> None:
@@ -128,6 +148,35 @@ def _cleaning(schema: DatasetSchema) -> dict[str, Any]:
         if c.personal
     }
     return {"personal": decisions} if decisions else {}
+
+
+def _common_form(raw: Path, schema: DatasetSchema) -> dict[str, Any]:
+    """The form that all images are to take, the commonest, where they have several."""
+    if not {"image", *FORM} <= set(schema.main.column_names):
+        return {}
+    sizes: Counter[tuple[int, int]] = Counter()
+    modes: Counter[str] = Counter()
+    for batch in read_batches(raw, schema.main.name, list(FORM)):
+        width, height, mode = (column.to_pylist() for column in batch.columns)
+        sizes.update(zip(width, height, strict=True))
+        modes.update(mode)
+    form: dict[str, Any] = {}
+    if len(sizes) > 1:
+        form["size"] = list(_commonest(sizes))
+    if len(modes) > 1:
+        form["mode"] = _commonest(modes)
+    if not form:
+        return {}
+    print(
+        f"\nThe images have {len(sizes)} sizes and {len(modes)} modes, and generators take one:"
+        f" `clean.images` brings all\nto the commonest, {form}; docs/cleaning.md tells of others."
+    )
+    return {"images": form}
+
+
+def _commonest(counted: Counter[Any]) -> Any:
+    """Of equally common ones the largest, whatever their order in the source."""
+    return max(counted, key=lambda found: (counted[found], found))
 
 
 def _publishing(name: str, schema: DatasetSchema) -> dict[str, Any]:

@@ -31,6 +31,8 @@ IMAGES, LABELS = "x", "y"
 
 _COUNTED = {
     "other_files": "files that are no images were left out",
+    "images_in_hidden_folders": "images in hidden folders (.name) were left out",
+    "folders_without_images": "folders are of labels that no image has",
     "misnamed_images": "images are of another format than their names say",
 }
 
@@ -56,7 +58,7 @@ class LabelledImages(Labelled):
 
         Raises:
             SourceError: an image cannot be read.
-            DataError: images differ in size or mode.
+            DataError: images differ in size or mode, or there are none.
         """
         self.path = path
         folder.mkdir(parents=True)
@@ -75,6 +77,8 @@ class LabelledImages(Labelled):
                 " --set mode=RGB --set skip_unreadable=true` takes)"
             ) from error
         self.rows = StoredRows(folder, table.name)
+        if self.n_rows == 0:
+            raise DataError(f"expected images in {path}, found none")
         self._check_alike()
 
     @property
@@ -181,8 +185,14 @@ class ImageArrays(LabelledImages):
     @property
     def notes(self) -> list[str]:
         """See `Examples`."""
-        others = ", ".join(self._others)
-        return [f"{self.path}: the arrays {others} were left out"] if others else []
+        labels, others = self._labels, ", ".join(self._others)
+        notes = [f"{self.path}: the arrays {others} were left out"] if others else []
+        if labels is not None and labels.name != LABELS:
+            notes.append(
+                f"{self.path}: the array {labels.name} was taken for the labels; leave it out if it"
+                " is something else"
+            )
+        return notes
 
     def write(self, output: Path, batches: Iterable[pa.RecordBatch], n_rows: int) -> None:
         """See `Examples.write`; the same arrays with the same types."""

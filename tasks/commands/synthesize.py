@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.commands import resemblance, text_form
 from tasks.commands.examples import Examples, check_output
@@ -23,6 +24,7 @@ from tasks.commands.labelled_images import read_images
 from tasks.commands.labelled_texts import LabelledTexts
 from tasks.commands.table import DelimitedTable, read_table
 from tasks.encoding.columns.base import COMMON_ROWS
+from tasks.encoding.columns.categorical import SUPPRESSED
 from tasks.errors import DataError, NothingToLearn, ParamsError
 from tasks.params import TrainParams
 from tasks.schema import Column, DatasetSchema, Kind
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 20
 """Fewer would be learned by heart."""
+
+HIDDEN_SHARE = 0.5
+"""Share of the texts of a column that are suppressed from which it is told."""
 
 
 def synthesize(
@@ -89,6 +94,7 @@ def synthesize(
         ]
         if isinstance(examples, DelimitedTable) and not held:
             told.append(_resemblance(examples, first, Path(folder) / "compared"))
+        told += _hidden(first)
     told.append(
         "Its fidelity and privacy were not checked: `proofmint evaluate` does, beside rows held out."
     )
@@ -226,6 +232,24 @@ def _resemblance(table: DelimitedTable, first: list[pa.RecordBatch], folder: Pat
     """A first glance at how close the first synthetic rows are to the real ones."""
     real = table.sample(2 * resemblance.MAX_ROWS)
     return resemblance.summary(folder, table.schema, real, pa.Table.from_batches(first))
+
+
+def _hidden(first: Sequence[pa.RecordBatch]) -> list[str]:
+    """Which columns say next to nothing, because most of their texts would give a person away."""
+    rows = pa.Table.from_batches(first) if first else pa.table({})
+    notes = []
+    for name in rows.column_names:
+        values = rows[name].drop_null()
+        if not (len(values) and pa.types.is_string(values.type)):
+            continue
+        share = pc.mean(pc.equal(values, SUPPRESSED)).as_py()
+        if share >= HIDDEN_SHARE:
+            shown = "every value is" if share == 1 else f"{share:.0%} of the values are"
+            notes.append(
+                f"column {name!r}: {shown} {SUPPRESSED}, as the real ones hardly repeat. To learn"
+                " texts, keep two columns, the texts and their labels, and say --kind text."
+            )
+    return notes
 
 
 def _rare(model: "Model") -> list[str]:

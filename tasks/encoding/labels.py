@@ -60,8 +60,8 @@ class Labels:
         if not labels.is_common.any():
             raise DataError(
                 f"expected labels in {column.name!r} that at least {COMMON_ROWS} rows have, found"
-                f" {len(texts):,} rarer ones: no row could be published; set `target: null` to do"
-                " without labels"
+                f" {len(texts):,} rarer ones: no row could be published; leave them out, in"
+                " params.yaml by `target: null`, if they are no labels"
             )
         return labels
 

@@ -47,7 +47,7 @@ def _held(labels: Labels, conditions: Mapping[str, Any]) -> int | list[int] | No
     values = conditions[str(target)]
     try:
         if isinstance(values, pa.Array | list):
-            found = pa.array(values).to_pylist()
+            found = values.to_pylist() if isinstance(values, pa.Array) else values
             known = {value: labels.index(value) for value in dict.fromkeys(found)}
             return [known[value] for value in found]
         return labels.index(values)

@@ -40,7 +40,12 @@ class ImageFolder(ABC):
     @property
     @abstractmethod
     def n_others(self) -> int:
-        """Files, and hidden folders on this machine, that are neither images nor metadata."""
+        """Files that are neither images nor metadata, and hidden folders without images."""
+
+    @property
+    def n_hidden(self) -> int:
+        """Images in hidden folders of this machine, none of which is read."""
+        return 0
 
     @property
     def n_empty(self) -> int:
@@ -84,6 +89,10 @@ class _LocalFolder(ImageFolder):
         return self._listing[1]
 
     @property
+    def n_hidden(self) -> int:
+        return self._listing[2]
+
+    @property
     def n_empty(self) -> int:
         found = {name.partition("/")[0] for name in self.names}
         folders = (path for path in self._folder.iterdir() if path.is_dir())
@@ -102,14 +111,17 @@ class _LocalFolder(ImageFolder):
         yield place, self._folder / place
 
     @cached_property
-    def _listing(self) -> tuple[list[str], int]:
+    def _listing(self) -> tuple[list[str], int, int]:
         if not self._folder.is_dir():
             raise SourceError(f"expected a folder of images at {self._folder}, found none")
         names: list[str] = []
-        n_others = 0
+        n_others = n_hidden = 0
         for folder, folders, files in os.walk(self._folder):
-            hidden = [name for name in folders if name.startswith(".")]
-            n_others += len(hidden)
+            for name in folders:
+                if name.startswith("."):
+                    n_images = _count_images(Path(folder, name))
+                    n_hidden += n_images
+                    n_others += n_images == 0
             folders[:] = [name for name in folders if not name.startswith(".")]
             place = Path(folder).relative_to(self._folder)
             for name in files:
@@ -118,7 +130,7 @@ class _LocalFolder(ImageFolder):
                 elif not (place == Path() and name in METADATA_FILES):
                     n_others += 1
         check_spelled(names, self.shown)
-        return sorted(names, key=_parts), n_others
+        return sorted(names, key=_parts), n_others, n_hidden
 
 
 class _RemoteFolder(ImageFolder):
@@ -155,6 +167,10 @@ class _RemoteFolder(ImageFolder):
     def _locations(self) -> dict[str, Location]:
         found = resolve(self._given, self._project, connection=self._connection)
         return {location.relative: location for location in found}
+
+
+def _count_images(folder: Path) -> int:
+    return sum(_is_image(name) for _, _, files in os.walk(folder) for name in files)
 
 
 def _is_image(name: str) -> bool:

@@ -94,6 +94,7 @@ class ImageSource(Source):
         found = self._left_out.total()
         counts = {
             "other_files": self._folder.n_others,
+            "images_in_hidden_folders": self._folder.n_hidden,
             "unreadable_images": found["unreadable"],
             "misnamed_images": found["misnamed"],
         }

@@ -85,17 +85,20 @@ Domain = Range | Choice
 Space = Mapping[str, Domain]
 """What each setting may be, by its name."""
 
-_WIDTHS = ("hidden_units", "hidden_dim", "hidden_dims", "latent_dim", "channels")
+_WIDTHS = ("hidden_units", "n_units", "width", "channels", "latent_dim")
 """Settings of generators that say how wide a network is; halved and doubled by default."""
 
 _WIDTHS_BY_SIZE: dict[str, Domain] = {
     "hidden_units": Choice((16, 32, 64, 128)),
+    "width": Choice((16, 32, 64)),
     "channels": Choice((16, 32, 64)),
 }
 """The same where the generator goes by the number of rows, so that there is nothing to double."""
 
 _OTHERS: dict[str, Domain] = {
     "layers": Range(1, 4, whole=True),
+    "n_layers": Range(1, 6, whole=True),
+    "blocks": Range(1, 3, whole=True),
     "dropout": Range(0.0, 0.4, whole=False),
 }
 
@@ -104,9 +107,13 @@ def searchable(cls: type[DataGenerator]) -> list[str]:
     """The settings that a search may vary: those of the generator, and of `train` the recipe's.
 
     The rest of `train` says where to compute and which rows validate: it would change what is
-    measured, not what is learned.
+    measured, not what is learned. Where nothing is learned in steps, all of `train` changes nothing.
     """
-    train = [name for name in TrainParams.model_fields if name in Recipe.model_fields]
+    train = [
+        name
+        for name in TrainParams.model_fields
+        if cls.learns_in_steps and name in Recipe.model_fields
+    ]
     return [
         *(f"train.{name}" for name in train),
         *(f"generator_params.{name}" for name in cls.Params.model_fields),
@@ -123,7 +130,17 @@ def default_space(
         params: of the dataset.
         n_rows: rows that it trains on, which its recipe goes by.
         schema: of the dataset, the same.
+
+    Raises:
+        ParamsError: the generator does not learn in steps, so that no setting is known to matter.
     """
+    if not cls.learns_in_steps:
+        choices = ", ".join(searchable(cls))
+        raise ParamsError(
+            f"the generator {params.generator} does not learn in steps, so its learning rate, batch"
+            " size and network cannot be searched; "
+            + (f"name by --search what to vary: {choices}" if choices else "it has no settings")
+        )
     recipe = cls.recipe(n_rows, schema)
     rate = params.train.learning_rate or recipe.learning_rate
     size = params.train.batch_size or recipe.batch_size
@@ -202,7 +219,8 @@ def _resolve(name: str, cls: type[DataGenerator]) -> str:
     if len(found) == 1:
         return found[0]
     problem = "is in two sections" if found else "is no setting that can be searched"
-    raise ParamsError(f"--search: {name!r} {problem}; choose of: {', '.join(choices)}")
+    listed = ", ".join(choices) or "none, as this generator has no settings"
+    raise ParamsError(f"--search: {name!r} {problem}; choose of: {listed}")
 
 
 def _domain(key: str, values: str, cls: type[DataGenerator]) -> Domain:

@@ -235,6 +235,13 @@ def test_arrays_of_three_dimensions_are_images(root):
     assert (entry(root, "scans")["kind"], entry(root, "scans")["target"]) == ("image", "label")
 
 
+def test_free_text_in_a_table_is_told(root, capsys):
+    lines = [f"{i},{'ab'[i % 2]},come to the party no {i}" for i in range(60)]
+    (root / "three.csv").write_text("id,label,text\n" + "\n".join(lines) + "\n")
+    add("three.csv", root, name="three")
+    assert "Free text (text) is not learned in a table" in capsys.readouterr().out
+
+
 def test_a_file_of_labelled_texts_is_texts(root):
     lines = [f"{'spam' if i % 3 else 'ham'}\tcome to the party no {i}" for i in range(60)]
     (root / "sms.tsv").write_text("\n".join(lines) + "\n")
@@ -251,6 +258,17 @@ def test_a_file_of_labelled_texts_is_texts(root):
     add("sms.tsv", root, name="table", settings=["kind=tabular"])
     assert entry(root, "table")["source"]["type"] == "files"
     assert entry(root, "table")["kind"] == "tabular"
+
+
+def test_images_of_several_forms_become_alike(root, capsys):
+    (root / "mixed").mkdir()
+    for i in range(40):
+        size = (8, 9) if i % 4 else (12, 12)
+        Image.new("RGB" if i % 5 else "L", size, i).save(root / "mixed" / f"{i}.png")
+    (root / "mixed" / "40.png").write_bytes(b"x")
+    add("mixed", root, name="mixed", settings=["skip_unreadable=true"])
+    assert entry(root, "mixed")["clean"] == {"images": {"size": [8, 9], "mode": "RGB"}}
+    assert "2 sizes and 2 modes" in capsys.readouterr().out
 
 
 def test_images_with_captions_and_labels_are_pairs(root):

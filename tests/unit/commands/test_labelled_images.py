@@ -130,10 +130,25 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 def test_other_files_and_arrays_are_told(tmp_path: Path) -> None:
     path = _folder(tmp_path / "in", ["a", "b"] * 12)
     (path / "a" / "notes.txt").write_text("x")
-    assert _stored(path, tmp_path).notes == [f"{path}: 1 files that are no images were left out"]
+    (path / "c").mkdir()
+    (path / "b").rename(path / ".b")
+    assert _stored(path, tmp_path).notes == [
+        f"{path}: 1 files that are no images were left out",
+        f"{path}: 12 images in hidden folders (.name) were left out",
+        f"{path}: 1 folders are of labels that no image has",
+    ]
     np.savez(tmp_path / "in.npz", x=GREY, y=DIGITS, when=np.arange(3))
     arrays = read_images(tmp_path / "in.npz", tmp_path / "arrays")
     assert arrays.notes == [f"{tmp_path / 'in.npz'}: the arrays when were left out"]
+    np.savez(tmp_path / "ids.npz", x=GREY, ids=np.arange(24))
+    (note,) = read_images(tmp_path / "ids.npz", tmp_path / "ids").notes
+    assert "the array ids was taken for the labels" in note
+
+
+def test_no_images_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", x=GREY[:0], y=DIGITS[:0])
+    with pytest.raises(DataError, match=r"expected images in .*in.npz, found none"):
+        _stored(tmp_path / "in.npz", tmp_path)
 
 
 def test_only_a_known_label_can_be_held(tmp_path: Path) -> None:

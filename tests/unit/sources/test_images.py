@@ -149,6 +149,7 @@ def test_a_file_that_cannot_be_used_is_named_or_counted(tmp_path, content, messa
     assert len(rows(lenient)) == 1
     assert lenient.counts() == {
         "other_files": 0,
+        "images_in_hidden_folders": 0,
         "unreadable_images": 1,
         "misnamed_images": 0,
         "folders_without_images": 0,
@@ -183,6 +184,16 @@ def test_folders_of_labels_without_images_are_counted(tmp_path):
     opened = source(tmp_path)
     assert len(rows(opened)) == 1
     assert opened.counts()["folders_without_images"] == 2
+
+
+def test_images_in_hidden_folders_are_counted(tmp_path):
+    for name in ("a/1.png", ".b/1.png", ".b/c/2.png"):
+        put(tmp_path, name, png())
+    put(tmp_path, ".git/config", b"x")
+    opened = source(tmp_path)
+    assert len(rows(opened)) == 1
+    assert opened.counts()["images_in_hidden_folders"] == 2
+    assert opened.counts()["other_files"] == 1
 
 
 def test_our_limit_is_below_the_bombs_of_pillow(tmp_path, monkeypatch):
@@ -294,6 +305,7 @@ def test_metadata_gives_labels_and_columns(tmp_path, name, content):
     ]
     assert opened.counts() == {
         "other_files": 0,
+        "images_in_hidden_folders": 0,
         "unreadable_images": 0,
         "misnamed_images": 0,
         "images_without_metadata": 1,

@@ -1,8 +1,12 @@
 import pytest
 
 from tasks.errors import ParamsError
+from tasks.generators.image.augment import Augment
 from tasks.generators.image.vae import Vae
 from tasks.generators.tabular.autoregressive import Autoregressive
+from tasks.generators.tabular.gaussian_copula import GaussianCopula
+from tasks.generators.text.seq2seq import Seq2Seq
+from tasks.generators.text.transformer import Transformer
 from tasks.schema import DatasetSchema
 from tasks.tuning.space import Choice, Range, apply, default_space, parse_space
 from tests.datasets import PEOPLE, dataset_params
@@ -93,6 +97,28 @@ def test_any_generator_has_a_default_space_of_values_that_it_takes() -> None:
     for name, domain in space.items():
         for value in domain.points():
             apply(params, {name: value}, Vae, where="test")
+
+
+def test_the_default_space_has_the_widths_and_depths_of_texts() -> None:
+    params = dataset_params(kind="text", generator="transformer")
+    space = default_space(Transformer, params, 1_000, SCHEMA)
+    assert space["generator_params.width"] == Choice((64, 128, 256))
+    assert space["generator_params.n_layers"] == Range(1, 6, whole=True)
+    params = dataset_params(kind="text", generator="seq2seq")
+    space = default_space(Seq2Seq, params, 1_000, SCHEMA)
+    assert space["generator_params.n_units"] == Choice((64, 128, 256))
+
+
+def test_what_does_not_learn_in_steps_has_no_default_space() -> None:
+    params = dataset_params(kind="image", generator="augment")
+    with pytest.raises(ParamsError, match=r"augment does not learn in steps.*params\.scale"):
+        default_space(Augment, params, 1_000, SCHEMA)
+    with pytest.raises(ParamsError, match="'learning_rate' is no setting that can be searched"):
+        parse_space(["learning_rate=0.1..0.2"], Augment, params)
+    assert set(parse_space(["scale=0..0.2"], Augment, params)) == {"generator_params.scale"}
+    params = dataset_params(generator="gaussian_copula")
+    with pytest.raises(ParamsError, match="it has no settings"):
+        default_space(GaussianCopula, params, 1_000, SCHEMA)
 
 
 def test_settings_are_put_into_their_sections() -> None:
