@@ -35,7 +35,7 @@ NATIONAL_DIGITS = 9
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _BESIDE = re.compile(r"\d+(?:[ .,()/+_-]{1,3}\d+)*")
 _MAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]*\w@\w(?:[\w.-]*\w)?")
-_HANDLE = re.compile(r"(?<![\w.+%-])@\w(?:[\w.]+\w)")
+_HANDLE = re.compile(r"(?<![\w.+%-])@\w[\w.]+\w")
 _DOMAINS = (
     "com|net|org|info|biz|edu|gov|mil|name|app|dev|xyz|online|shop|site|club|store|cloud|mobi"
     "|ac|ae|ar|au|br|ca|cc|ch|cl|cn|co|cz|de|dk|eu|fi|fr|gg|gl|gr|hk|hu|ie|il|io|jp|ke|kr|ly|mx"
