@@ -70,8 +70,9 @@ def noisy(deviation: float) -> Callable[[np.ndarray, np.random.Generator], np.nd
 
 
 def shifted(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image at most a pixel aside, in any direction."""
-    moves = rng.integers(-1, 2, (len(pixels), 2))
+    """Each image up to an eighth of a side aside, in any direction."""
+    far = np.array(pixels.shape[1:3]) // 8
+    moves = rng.integers(-far, far + 1, (len(pixels), 2))
     return np.stack(
         [np.roll(one, move, (0, 1)) for one, move in zip(pixels, moves.tolist(), strict=True)]
     )

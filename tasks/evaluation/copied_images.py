@@ -1,4 +1,4 @@
-"""Did the generator copy images and hide it: a pixel aside, mirrored, brightened, a little noise?"""
+"""Did the generator copy images and hide it: moved aside, mirrored, brightened, a little noise?"""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.evaluation.base import NotApplicable, Outcome, metric
 from tasks.evaluation.closeness import LEVELS, RATIOS
-from tasks.evaluation.closest import MIN_ROWS, N_CLOSEST, Closest
+from tasks.evaluation.closest import MAX_DISTANCES, MIN_ROWS, N_CLOSEST, Closest
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.exhibits import closest_of_release
 from tasks.evaluation.features.images import MIN_ROWS as MIN_LEARNED
@@ -24,8 +24,12 @@ MAX_QUERIES = 2_000
 MAX_REAL = 20_000
 """Real images of each part among which they are looked for at most."""
 
-SHIFTED_SIDE = 8
-"""Images whose sides have fewer pixels are not shifted: a pixel is too much of them."""
+MIN_QUERIES = 500
+"""Synthetic images whose closest real ones are looked for at least, however long that takes."""
+
+SHIFT = 8
+"""Copies are looked for up to a side over this number of pixels aside. Images with a side of fewer
+pixels are not shifted: a pixel is too much of them."""
 
 _BLOCK = 4096
 """Images whose pixels are floating point numbers at a time."""
@@ -37,9 +41,9 @@ _BLOCK = 4096
     goal="lower",
     kinds=("image",),
     explanation=(
-        "At least this share of the synthetic images are copies of training images, if need be a"
-        " pixel aside, mirrored, brighter, with more or less contrast or a little noise, or"
-        " otherwise so alike that a classifier hardly tells them apart: what chance explains is"
+        "At least this share of the synthetic images are copies of training images, if need be up"
+        " to an eighth of a side aside, mirrored, brighter, with more or less contrast or a little"
+        " noise, or otherwise so alike that a classifier hardly tells them apart: what chance explains is"
         " left out, so 0 is expected of honest images."
     ),
     source=(
@@ -76,22 +80,26 @@ def copied_images(comparison: Comparison) -> Outcome:
 
 
 def variants(pixels: np.ndarray) -> list[np.ndarray]:
-    """The inner parts of images, of their mirror images, and a pixel aside in eight directions.
+    """The inner parts of images and of their mirror images, and what is around the inner parts.
 
-    Without the edges, so that it does not matter what a copy that was shifted is filled up with.
+    Every whole number of pixels up to an eighth of a side aside, in all directions; the edges are
+    left out, so that it does not matter what a copy that was shifted is filled up with.
 
     Shape:
         pixels: (N, H, W, C) uint8.
-        returns: (N, H - 2, W - 2, C) each, the first where the image is; of small images (N, H, W,
-            C), which are mirrored only.
+        returns: (N, H - 2 (H // 8), W - 2 (W // 8), C) each, the first where the image is; of images
+            with a side of fewer than 8 pixels (N, H, W, C), which are mirrored only.
     """
     height, width = pixels.shape[1:3]
-    mirrored = [pixels[:, ::-1], pixels[:, :, ::-1], pixels[:, ::-1, ::-1]]
-    if min(height, width) < SHIFTED_SIDE:
-        return [pixels, *mirrored]
-    starts = [(1, 1), *((y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1))]
-    shifted = [pixels[:, y : y + height - 2, x : x + width - 2] for y, x in starts]
-    return [*shifted, *(one[:, 1:-1, 1:-1] for one in mirrored)]
+    down, right = (side // SHIFT for side in (height, width))
+    if not (down and right):
+        down = right = 0
+    inner = height - 2 * down, width - 2 * right
+    starts = [(y, x) for y in range(2 * down + 1) for x in range(2 * right + 1)]
+    starts.sort(key=lambda start: start != (down, right))
+    shifted = [pixels[:, y : y + inner[0], x : x + inner[1]] for y, x in starts]
+    middle = shifted[0]
+    return [*shifted, middle[:, ::-1], middle[:, :, ::-1], middle[:, ::-1, ::-1]]
 
 
 class _Space:
@@ -126,20 +134,17 @@ def _even(pixels: np.ndarray) -> np.ndarray:
 
 def _by_pixels(comparison: Comparison) -> list[float]:
     rng = comparison.rng("copied images")
-    train, holdout, synthetic = (
-        content_of(rows.sample(n, rng))
-        for rows, n in (
-            (comparison.train, MAX_REAL),
-            (comparison.holdout, MAX_REAL),
-            (comparison.synthetic, MAX_QUERIES),
-        )
+    train, holdout = (
+        content_of(rows.sample(MAX_REAL, rng)) for rows in (comparison.train, comparison.holdout)
     )
+    n_searched = n_queries(len(variants(train[:1])) * (2 * len(train) + len(holdout)))
+    synthetic = content_of(comparison.synthetic.sample(n_searched, rng))
     real = [variants(one)[0] for one in (train, holdout)]
     space = _Space([*real, variants(synthetic)[0]])
     references = [space(one) for one in real]
     to_train, to_holdout = (_closest(synthetic, space, one) for one in references)
-    held = rng.permutation(len(holdout))[: MAX_QUERIES // 2]
-    seen = rng.permutation(len(train))[: MAX_QUERIES - len(held)]
+    held = rng.permutation(len(holdout))[: n_searched // 2]
+    seen = rng.permutation(len(train))[: n_searched - len(held)]
     # The closest training image to a training image would be this image itself.
     parts = [
         _closest(holdout[held], space, references[0]),
@@ -160,6 +165,11 @@ def _by_pixels(comparison: Comparison) -> list[float]:
         *(estimate - radius for estimate, radius in tests),
         *_pointed(to_train, unseen, len(held) + len(seen) // 2),
     ]
+
+
+def n_queries(n_distances: int) -> int:
+    """Images to search for, where each takes so many distances."""
+    return min(MAX_QUERIES, max(MIN_QUERIES, MAX_DISTANCES // n_distances))
 
 
 def _by_features(comparison: Comparison) -> list[float]:

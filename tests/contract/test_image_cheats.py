@@ -23,11 +23,11 @@ Parts = tuple[Labelled, Labelled, Labelled]
 COPYING: dict[str, tuple[Cheat, set[str]]] = {
     "copies": (cheats.copies(cheats.same), {"copied_images", "copied_rows", "exact_copies"}),
     "copies with 1 % noise": (cheats.copies(cheats.noisy(2.55)), {"copied_images", "copied_rows"}),
-    "copies a pixel aside": (cheats.copies(cheats.shifted), {"copied_images"}),
+    "copies aside": (cheats.copies(cheats.shifted), {"copied_images"}),
     "mirrored copies": (cheats.copies(cheats.mirrored), {"copied_images"}),
     "dimmed copies": (cheats.copies(cheats.dimmed), {"copied_images"}),
     "leaks 5 %": (cheats.leaks(0.05, cheats.same), {"copied_images", "copied_rows"}),
-    "leaks 5 % a pixel aside": (cheats.leaks(0.05, cheats.shifted), {"copied_images"}),
+    "leaks 5 % aside": (cheats.leaks(0.05, cheats.shifted), {"copied_images"}),
 }
 
 FAILING: dict[str, tuple[Cheat, set[str]]] = {
@@ -42,7 +42,7 @@ FAILING: dict[str, tuple[Cheat, set[str]]] = {
 }
 
 QUICK = (
-    "copies a pixel aside",
+    "copies aside",
     "leaks 5 %",
     "one mean image",
     "a label of one image",

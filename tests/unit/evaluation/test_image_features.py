@@ -9,7 +9,7 @@ import torch
 
 from tasks.evaluation.base import NotApplicable
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.copied_images import copied_images, variants
+from tasks.evaluation.copied_images import copied_images, n_queries, variants
 from tasks.evaluation.exhibits import by_label, closest_images, closest_of_release
 from tasks.evaluation.features.images import features_of
 from tasks.evaluation.features.network import learn
@@ -126,6 +126,30 @@ def test_variants_leave_the_edges_out() -> None:
     moved = np.roll(pixels, (-1, 1), (1, 2))
     assert any((one == moved[:, 1:-1, 1:-1]).all() for one in found)
     assert [one.shape for one in variants(pixels[:, :7])] == [(2, 7, 9, 1)] * 4
+
+
+def test_variants_are_up_to_an_eighth_of_a_side_aside() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 28, 16, 3), dtype=np.uint8)
+    found = variants(pixels)
+    # 3 pixels up and down, 2 to the left and to the right; and three mirror images.
+    assert len(found) == 7 * 5 + 3
+    assert {one.shape for one in found} == {(1, 22, 12, 3)}
+
+    def is_found(move: tuple[int, int]) -> bool:
+        moved = np.roll(pixels, move, (1, 2))[:, 3:-3, 2:-2]
+        return any((one == moved).all() for one in found)
+
+    assert is_found((3, -2))
+    assert is_found((-3, 0))
+    assert not is_found((4, 0))
+    assert not is_found((0, 3))
+
+
+def test_searching_among_many_images_takes_fewer_queries() -> None:
+    assert n_queries(1_000) == 2_000
+    # 6,000,000,000 distances at most: of images of 32 x 32, 84 variants among three times 20,000.
+    assert n_queries(84 * 60_000) == 1_190
+    assert n_queries(10**9) == 500
 
 
 def test_copies_are_found_a_pixel_aside_and_brighter(data: Comparison) -> None:
