@@ -91,6 +91,11 @@ def check_output(source: Path, output: Path, *, is_folder: bool) -> None:
         raise WorkspaceError(f"the output would replace the input {source}; name another place")
     if output.is_dir() and not is_folder:
         raise WorkspaceError(f"expected a file to write, found the folder {output}")
+    if is_folder and output.suffix.lower() in (".npz", ".zip", ".csv"):
+        raise WorkspaceError(
+            f"the input {source} is a folder of images, and so will be the output; {output} is called"
+            " like a file, name another place"
+        )
     if is_folder and output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise WorkspaceError(
             f"expected a new or empty folder to write to, found {output} with something in it;"

@@ -36,6 +36,13 @@ _COUNTED = {
     "misnamed_images": "images are of another format than their names say",
 }
 
+_SETTINGS = {
+    "`mode: RGB`": "mode=RGB",
+    "skip_unreadable": "skip_unreadable=true",
+    "target: null": "target=null",
+}
+"""Settings that the errors of sources speak of, and how `proofmint add` is told them."""
+
 _MODES = {"L": "grey", "RGB": "colour"}
 
 _FORM = ["width", "height", "mode"]
@@ -70,11 +77,14 @@ class LabelledImages(Labelled):
                 self.n_rows = write_dataset(folder, self.schema, {table.name: loaded})[table.name]
                 self._counts = source.counts()
         except SourceError as error:
-            if "skip_unreadable" not in str(error):
+            said = next(
+                (said for setting, said in _SETTINGS.items() if setting in str(error)), None
+            )
+            if said is None:
                 raise
             raise SourceError(
-                f"{error}\n(such are settings of a source, which `proofmint add {path} --name NAME"
-                " --set mode=RGB --set skip_unreadable=true` takes)"
+                f"{error}\n(such are settings of a dataset, which `proofmint add {path} --name NAME"
+                f" --set {said}` takes)"
             ) from error
         self.rows = StoredRows(folder, table.name)
         if self.n_rows == 0:
@@ -140,9 +150,21 @@ class ImageFolder(LabelledImages):
             )
         settings = {"path": str(path.absolute())}
         target = LABEL if any("/" in name for name in found.names) else None
+        self._n_deep = sum(name.count("/") > 1 for name in found.names)
         super().__init__(
             path, ImageSource(settings, kind="image", target=target, project=path), folder
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """See `Examples`."""
+        notes = super().notes
+        if self._n_deep:
+            notes.append(
+                f"{self.path}: {self._n_deep:,} images lie in folders of folders; their label is the"
+                " outermost"
+            )
+        return notes
 
     def write(self, output: Path, batches: Iterable[pa.RecordBatch], n_rows: int) -> None:
         """See `Examples.write`; PNG files that are named by their number."""

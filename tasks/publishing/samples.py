@@ -28,6 +28,7 @@ _LARGEST_SIDE = 96
 TEXTS_PER_CLASS = 4
 
 _LONGEST_TEXT = 60
+_LONGEST_CAPTION = 120
 _LONGEST_SAMPLE = 400
 """Characters of a text of a dataset of texts that a reader gets to see."""
 
@@ -39,6 +40,8 @@ class ImageRow:
     label: str
     sources: tuple[str, ...]
     """As data URIs."""
+    texts: tuple[str, ...] = ()
+    """What was drawn with each of them; empty where images come alone."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +150,22 @@ def sample_images(release: Path, table: ReleasedTable, target: str | None) -> li
     column = next((c.name for c in table.schema.columns if c.type == "image"), None)
     if column is None:
         return []
-    found: dict[str, list[str]] = {}
-    images_seen = itertools.islice(_images(release, table, column, target), _ROWS_SEEN)
-    for image, label in images_seen:
+    text = next((c.name for c in table.schema.columns if c.meaning == "text"), None)
+    found: dict[str, list[tuple[str, str]]] = {}
+    rows_seen = itertools.islice(_with_images(release, table, column, target, text), _ROWS_SEEN)
+    for row in rows_seen:
+        label = "" if target is None else str(row[target])
         if label not in found and len(found) == CLASSES:
             continue
-        images = found.setdefault(label, [])
-        if len(images) < IMAGES_PER_CLASS:
-            images.append(_data_uri(image))
-    return [ImageRow(label, tuple(found[label])) for label in sorted(found)]
+        pairs = found.setdefault(label, [])
+        if len(pairs) < IMAGES_PER_CLASS:
+            said = "" if text is None else _shown(row[text], _LONGEST_CAPTION)
+            pairs.append((_data_uri(row[column]["bytes"]), said))
+    return [
+        ImageRow(label, images, texts if text is not None else ())
+        for label in sorted(found)
+        for images, texts in [tuple(zip(*found[label], strict=True))]
+    ]
 
 
 def released_images(
@@ -182,8 +192,8 @@ def released_images(
             f" something else: {type(error).__name__}: {error}; measure again"
         ) from error
     wanted = {row for row, _ in told}
-    images = itertools.islice(_images(release, table, column, None), max(wanted) + 1)
-    found = {row: _data_uri(image) for row, (image, _) in enumerate(images) if row in wanted}
+    rows = itertools.islice(_with_images(release, table, column), max(wanted) + 1)
+    found = {i: _data_uri(row[column]["bytes"]) for i, row in enumerate(rows) if i in wanted}
     return [ClosestImage(found[row], None, distance) for row, distance in told if row in found]
 
 
@@ -197,15 +207,15 @@ def data_uri(pixels: np.ndarray) -> str:
     return _encoded(Image.fromarray(np.ascontiguousarray(plain)))
 
 
-def _images(
-    release: Path, table: ReleasedTable, column: str, target: str | None
-) -> Iterator[tuple[bytes, str]]:
-    columns = [column] if target is None else [column, target]
+def _with_images(
+    release: Path, table: ReleasedTable, column: str, *others: str | None
+) -> Iterator[dict[str, Any]]:
+    """The rows that have an image, with what of the other columns there is."""
+    columns = [column, *(name for name in others if name is not None)]
     for batch in read_batches(release / DATA_FOLDER, table.slug, columns):
         for row in batch.to_pylist():
-            image = row[column]
-            if image is not None and image["bytes"] is not None:
-                yield image["bytes"], "" if target is None else str(row[target])
+            if row[column] is not None and row[column]["bytes"] is not None:
+                yield row
 
 
 def _data_uri(encoded: bytes) -> str:

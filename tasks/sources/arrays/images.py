@@ -67,7 +67,8 @@ class ImageMaker(Maker):
             if header.dtype.kind not in "iubSU":
                 raise SourceError(
                     f"{file.given}: expected labels that are whole numbers, texts or truth values,"
-                    f" found {header}"
+                    f" found {header}; whole numbers that were stored as others become such by"
+                    " y.astype(int)"
                 )
             label = column("label", arrow_type(header.dtype), nullable=False)
             others = [label.model_copy(update={"meaning": "categorical"})]

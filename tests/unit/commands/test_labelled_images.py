@@ -79,6 +79,10 @@ def _loose(path: Path) -> None:
     Image.fromarray(GREY[0]).save(path / "loose.png")
 
 
+def _transparent(path: Path) -> None:
+    Image.new("RGBA", (7, 5)).save(path / "a" / "x.png")
+
+
 def _described(path: Path) -> None:
     (path / "metadata.csv").write_text("file_name,label\na/0.bmp,a\n")
 
@@ -86,9 +90,10 @@ def _described(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "error", "message"),
     [
-        (_broken, SourceError, "in/a/0.bmp is damaged: .*\n.*proofmint add .*skip_unreadable"),
+        (_broken, SourceError, "in/a/0.bmp is damaged: .*\n.*add .* --set skip_unreadable=true"),
         (_larger, DataError, "7 x 5 pixels in grey .* and 9 x 9 pixels in colour .a/x.png."),
-        (_loose, SourceError, "loose.png is in no folder of a label"),
+        (_loose, SourceError, "(?s)loose.png is in no folder of a label.*--set target=null"),
+        (_transparent, SourceError, "(?s)`mode: RGB`.*takes"),
         (_described, SourceError, "found a file of metadata"),
     ],
 )
@@ -132,10 +137,13 @@ def test_other_files_and_arrays_are_told(tmp_path: Path) -> None:
     (path / "a" / "notes.txt").write_text("x")
     (path / "c").mkdir()
     (path / "b").rename(path / ".b")
+    (path / "a" / "a").mkdir()
+    (path / "a" / "0.bmp").rename(path / "a" / "a" / "0.bmp")
     assert _stored(path, tmp_path).notes == [
         f"{path}: 1 files that are no images were left out",
         f"{path}: 12 images in hidden folders (.name) were left out",
         f"{path}: 1 folders are of labels that no image has",
+        f"{path}: 1 images lie in folders of folders; their label is the outermost",
     ]
     np.savez(tmp_path / "in.npz", x=GREY, y=DIGITS, when=np.arange(3))
     arrays = read_images(tmp_path / "in.npz", tmp_path / "arrays")
@@ -166,6 +174,7 @@ def test_a_folder_is_written_where_nothing_is_lost(tmp_path: Path) -> None:
         (source / "out", "among the real images"),
         (tmp_path, "with something in it"),
         (tmp_path / "no" / "out", "make it first"),
+        (tmp_path / "out.npz", "is called like a file"),
     ):
         with pytest.raises(WorkspaceError, match=message):
             check_output(source, output, is_folder=True)
