@@ -202,14 +202,14 @@ def _drawn(
     """Synthetic rows, as they are drawn."""
     from tasks.stages.sample import CHUNK_ROWS, draw
     from tasks.training.device import choose_device, reproducible
-    from tasks.training.sampling import choose_workers
+    from tasks.training.sampling import choose_workers, threads_a_worker
 
     settings = TrainParams()
     device = choose_device(settings.device)
-    names = examples.schema.main.column_names
-    n_chunks = math.ceil(n_rows / CHUNK_ROWS[examples.schema.kind])
-    n_workers = choose_workers(None, n_chunks, settings.threads, device)
-    with reproducible(device, settings.threads):
+    names, kind = examples.schema.main.column_names, examples.schema.kind
+    threads = threads_a_worker(kind, settings.threads)
+    n_workers = choose_workers(None, math.ceil(n_rows / CHUNK_ROWS[kind]), threads, device)
+    with reproducible(device, threads):
         drawn = draw(model, n_rows, seed, device, conditions=held, n_workers=n_workers)
         with contextlib.closing(drawn):
             for batch in drawn:

@@ -20,7 +20,14 @@ from tasks.splits.record import BalanceRecord
 from tasks.storage import new_folder, write_dataset
 from tasks.training.device import choose_device, reproducible
 from tasks.training.model import Model, load_model
-from tasks.training.sampling import Chunk, Quota, Sampler, Workers, choose_workers
+from tasks.training.sampling import (
+    Chunk,
+    Quota,
+    Sampler,
+    Workers,
+    choose_workers,
+    threads_a_worker,
+)
 
 CHUNK_ROWS: dict[Kind, int] = {"tabular": 8_192, "image": 512, "text": 512, "multimodal": 512}
 """Rows drawn at a time: what bounds the memory. Other numbers give other rows."""
@@ -46,11 +53,11 @@ def sample(model: Path, synthetic: Path, params: DatasetParams) -> None:
             or the declared constraints leave too few of the drawn rows.
     """
     device = choose_device(params.train.device)
-    with reproducible(device, params.train.threads):
-        trained = load_model(model, device)
-        schema = trained.encoder.schema
+    trained = load_model(model, device)
+    schema = trained.encoder.schema
+    threads = threads_a_worker(schema.kind, params.train.threads)
+    with reproducible(device, threads):
         n_rows = params.sample.rows or trained.n_rows
-        threads = params.train.threads
         n_chunks = math.ceil(n_rows / CHUNK_ROWS[schema.kind])
         n_workers = choose_workers(params.sample.workers, n_chunks, threads, device)
         rows = draw(

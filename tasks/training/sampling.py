@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from tasks.schema import Kind
 from tasks.seeding import derive_seed, rng_for
 from tasks.training.model import Model
 
@@ -135,6 +136,15 @@ class Workers:
             yield ahead.popleft().result()
             for chunk in itertools.islice(coming, 1):
                 ahead.append(self._pool.submit(self._sampler.draw, chunk))
+
+
+def threads_a_worker(kind: Kind, threads: int) -> int:
+    """Of `threads`, how many one worker draws with.
+
+    Networks of images and texts take many small steps, in which threads would mostly wait for each
+    other: there workers use the cores instead.
+    """
+    return threads if kind == "tabular" else 1
 
 
 def choose_workers(wanted: int | None, n_chunks: int, threads: int, device: torch.device) -> int:

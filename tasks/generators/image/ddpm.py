@@ -61,7 +61,7 @@ PIXEL_ERROR = 0.02
 SHADES = 4_096
 """Values between black and white whose levels are looked up."""
 
-REFERENCE_ROWS, REFERENCE_SEEN = 9_000, 300_000
+REFERENCE_ROWS, REFERENCE_SEEN = 9_000, 225_000
 """So many images are looked at so often in a training, over all epochs; see `Ddpm.recipe`."""
 
 SMALL_BATCHES = 1_000
@@ -178,7 +178,7 @@ class Ddpm(DataGenerator):
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
-        """The fewer images, the fewer steps, but the more passes: 33 over 9,000 images.
+        """The fewer images, the fewer steps, but the more passes: 25 over 9,000 images.
 
         What a step takes does not depend on the size of the images: see `Shape`.
         """

@@ -171,7 +171,7 @@ def test_guidance_overdoes_the_label() -> None:
 
 @pytest.mark.parametrize(
     ("n_rows", "epochs"),
-    [(9_000, 33), (1_125, 67), (9_000 * 16, 4), (9_000 * 256, 1)],
+    [(9_000, 25), (1_125, 50), (9_000 * 16, 3), (9_000 * 256, 1)],
     ids=["reference", "an eighth", "16 times", "256 times"],
 )
 def test_more_images_are_looked_at_less_often(n_rows: int, epochs: int) -> None:
