@@ -30,7 +30,7 @@ IMAGES, LABELS = "x", "y"
 """The arrays of an .npz file."""
 
 _COUNTED = {
-    "other_files": "files that are no images were left out",
+    "other_files": "files that are no images of a known format were left out",
     "images_in_hidden_folders": "images in hidden folders (.name) were left out",
     "folders_without_images": "folders are of labels that no image has",
     "misnamed_images": "images are of another format than their names say",

@@ -67,8 +67,15 @@ def recognised(path: Path, encoding: str) -> TextForm | None:
     return None
 
 
-def told_to_be(path: Path, encoding: str) -> TextForm:
-    """The form of a file that holds labelled texts, as its user says: the longer column are the texts.
+def told_to_be(path: Path, encoding: str, like: TextForm | None = None) -> TextForm:
+    """The form of a file that holds labelled texts, as its user says.
+
+    Where nothing else tells, the texts are the longer column.
+
+    Args:
+        path: of the file.
+        encoding: of text without a byte order mark.
+        like: another file, whose names of columns tell what they hold in this one too.
 
     Raises:
         SourceError: it has not two columns.
@@ -82,6 +89,9 @@ def told_to_be(path: Path, encoding: str) -> TextForm:
             " semicolon or bar in every row; a text that holds the separator stands in quotes"
         )
     told, rows = readings[0]
+    names = [name.strip() for name in rows[0]]
+    if like is not None and sorted(names) == sorted((like.label, like.text)):
+        return _form(told, rows, label_first=names[0] == like.label)
     lengths = [sum(map(len, column)) for column in zip(*rows, strict=True)]
     return _form(told, rows, label_first=lengths[0] < lengths[1])
 

@@ -36,10 +36,12 @@ def store_labelled(
             text is empty.
         ParamsError: `target` is another column than the label.
     """
-    read = {
-        part: _read(kind, path, folder / FOLDERS[part], encoding, part)
-        for part, path in files.items()
-    }
+    if kind == "image":
+        read: dict[Part, Labelled] = {
+            part: read_images(path, folder / FOLDERS[part]) for part, path in files.items()
+        }
+    else:
+        read = _texts(files, folder, encoding)
     real = read["real"]
     if target not in (None, real.schema.target):
         raise ParamsError(
@@ -61,13 +63,17 @@ def store_labelled(
     )
 
 
-def _read(kind: Kind, path: Path, folder: Path, encoding: str, part: Part) -> Labelled:
-    if kind == "image":
-        return read_images(path, folder)
-    form = text_form.told_to_be(path, encoding_of(path, encoding))
+def _texts(files: Mapping[Part, Path], folder: Path, encoding: str) -> dict[Part, Labelled]:
+    real = text_form.told_to_be(files["real"], encoding_of(files["real"], encoding))
     called = (text_form.TEXT, text_form.LABEL)
-    # A generator that writes empty texts shall have its faults measured, not refused.
-    return LabelledTexts(path, form, folder, called, may_be_empty=part == "synthetic")
+    read: dict[Part, Labelled] = {}
+    for part, path in files.items():
+        form = text_form.told_to_be(path, encoding_of(path, encoding), like=real)
+        # A generator that writes empty texts shall have its faults measured, not refused.
+        may_be_empty = part == "synthetic"
+        place = folder / FOLDERS[part]
+        read[part] = LabelledTexts(path, form, place, called, may_be_empty=may_be_empty)
+    return read
 
 
 def _compare_labels(read: Mapping[Part, Labelled], files: Mapping[Part, Path]) -> list[str]:

@@ -140,7 +140,7 @@ def test_other_files_and_arrays_are_told(tmp_path: Path) -> None:
     (path / "a" / "a").mkdir()
     (path / "a" / "0.bmp").rename(path / "a" / "a" / "0.bmp")
     assert _stored(path, tmp_path).notes == [
-        f"{path}: 1 files that are no images were left out",
+        f"{path}: 1 files that are no images of a known format were left out",
         f"{path}: 12 images in hidden folders (.name) were left out",
         f"{path}: 1 folders are of labels that no image has",
         f"{path}: 1 images lie in folders of folders; their label is the outermost",

@@ -120,6 +120,16 @@ def test_an_empty_text_is_one_of_a_generator_and_a_fault_of_real_rows(tmp_path: 
         store_labelled("text", files, tmp_path / "3", target=None, encoding="utf-8")
 
 
+def test_names_of_columns_tell_where_the_texts_are_even_if_all_are_empty(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("kind,message\n" + "a,\n" * 30)
+    (tmp_path / "real.tsv").write_text(FORMS["tsv with header"], encoding="utf-8")
+    form = told_to_be(path, "utf-8", like=told_to_be(tmp_path / "real.tsv", "utf-8"))
+    assert (form.label, form.text, form.label_first) == ("kind", "message", True)
+    stored = LabelledTexts(path, form, tmp_path / "stored", may_be_empty=True)
+    assert stored.n_rows == 30
+
+
 def test_a_header_alone_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("label,text\n")
