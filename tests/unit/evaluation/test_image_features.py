@@ -54,6 +54,14 @@ def test_images_of_any_size_are_learned_the_same_way_twice(shape: tuple[int, ...
     assert (torch.random.get_rng_state() == before).all()
 
 
+def test_thirty_images_are_enough_to_learn_what_is_plain() -> None:
+    pixels, labels = stripes(30, 0)
+    network = learn(pixels[..., None], labels, 2, np.random.default_rng(0))
+    unseen, wanted = stripes(200, 1)
+    right = network.probabilities(unseen[..., None]).argmax(axis=1) == wanted
+    assert right.mean() > 0.9
+
+
 def test_the_network_has_not_learned_from_what_it_judges(data: Comparison) -> None:
     found = features_of(data)
     assert (len(found.real), len(found.holdout), len(found.synthetic)) == (60, 60, 90)
