@@ -175,8 +175,8 @@ class TrainParams(Record):
         default=2,
         ge=1,
         le=256,
-        description="CPU threads at most; another number may change the last bit. Images of fewer than"
-        " 256 pixels train on one",
+        description="CPU threads at most; another number may change the last bit. Texts, images with texts, and images of"
+        " fewer than 256 pixels, train on one",
     )
     memory_gib: float | None = Field(
         default=None,

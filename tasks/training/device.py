@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tasks.errors import TrainingError
 from tasks.generators.precision import multiplies_in_bfloat16
+from tasks.schema import Kind
 
 FEW_PIXELS = 256
 """Of an image, below which one thread is enough."""
@@ -69,15 +70,17 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
             filling.fill_uninitialized_memory = fill
 
 
-def gainful_threads(threads: int, rows: Mapping[str, Tensor]) -> int:
-    """How many of `threads` a training on these encoded rows gains from.
+def gainful_threads(threads: int, kind: Kind, rows: Mapping[str, Tensor]) -> int:
+    """How many of `threads` a training on these encoded rows of this kind gains from.
 
-    Convolutions of small images are done in microseconds, after which oneDNN's threads wait for each
+    Products of small images and of texts are done in microseconds, after which threads wait for each
     other in a loop. Where other programs hold a core, that wait is a time slice long: `vae` on 8 x 8
     pixels took 372 s of processor time on two threads of a busy machine, and 28 s on one.
     """
-    pixels = (t.shape[-2] * t.shape[-1] for name, t in rows.items() if name.endswith("pixels"))
-    return 1 if any(n < FEW_PIXELS for n in pixels) else threads
+    if kind in ("tabular", "image"):
+        pixels = (t.shape[-2] * t.shape[-1] for name, t in rows.items() if name == "pixels")
+        return 1 if any(n < FEW_PIXELS for n in pixels) else threads
+    return 1
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ def _join(
             budget = budget_bytes(device, settings.memory_gib)
             scratch = checkpoint.folder if checkpoint else None
             rows = Rows.encode(encoder, work.batches, device, budget, scratch)
-            torch.set_num_threads(gainful_threads(settings.threads, rows.tensors))
+            torch.set_num_threads(gainful_threads(settings.threads, work.schema.kind, rows.tensors))
             # Made on the CPU, so that the first weights are the same on every device.
             seed_torch(derive_seed(work.seed, "weights"), device)
             generator = work.generator_class(encoder, work.generator_params).to(device)
