@@ -38,9 +38,6 @@ are made anew for each size, which takes as long as a product."""
 FIRST_PLACES = 32
 """Places of the first memory of texts that are written; it doubles when it is full."""
 
-HIDDEN_LABELS = 0.1
-"""Share of the labels that are hidden in training, so that texts of no label are known, too."""
-
 ROTARY_BASE = 10_000.0
 """Of the wavelengths of positions."""
 
@@ -51,16 +48,9 @@ class TransformerParams(TextParams):
     width: int = Field(default=128, ge=8, le=4_096, description="numbers that tell a token")
     n_layers: int = Field(default=3, ge=1, le=48, description="blocks of attention")
     n_heads: int = Field(default=4, ge=1, le=64, description="heads of each; they divide the width")
-    dropout: float = Field(default=0.2, ge=0, lt=1, description="share of activations left out")
+    dropout: float = Field(default=0.15, ge=0, lt=1, description="share of activations left out")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of a target that all tokens have, in training"
-    )
-
-    guidance: float = Field(
-        default=0.5,
-        ge=0,
-        le=10,
-        description="how much more than learned a sample is like its label",
     )
 
     @model_validator(mode="after")
@@ -83,10 +73,8 @@ class Transformer(TextGenerator):
         settings = cast(TransformerParams, params)
         self.smoothing = settings.label_smoothing
         self.tokens = nn.Embedding(len(self.encoder.pieces), settings.width)
-        # One more label is the hidden one.
-        self.labels = nn.Embedding(len(self.encoder.labels) + 1, settings.width)
+        self.labels = nn.Embedding(len(self.encoder.labels), settings.width)
         self.blocks = nn.ModuleList(_Block(settings) for _ in range(settings.n_layers))
-        self.hidden_label = len(self.encoder.labels)
         self.norm = nn.LayerNorm(settings.width)
         self.dropout = Dropout(settings.dropout)
         for parameter in (self.tokens.weight, self.labels.weight):
@@ -96,9 +84,6 @@ class Transformer(TextGenerator):
         """Nats of each text, divided by the mean number of tokens of a text."""
         del objective
         tokens, labels = batch["tokens"].long(), batch["labels"].long()
-        if self.training and self.hidden_label > 1:
-            is_hidden = torch.rand(len(labels), device=labels.device) < HIDDEN_LABELS
-            labels = labels.masked_fill(is_hidden, self.hidden_label)
         lengths = 1 + (tokens != END).sum(dim=1)
         # By length, so that neighbours are alike.
         order = lengths.argsort(descending=True, stable=True)
@@ -129,10 +114,7 @@ class Transformer(TextGenerator):
 
     def draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """New texts."""
-        strength = cast(TransformerParams, self.settings).guidance
-        if strength == 0.0 or self.hidden_label == 1:
-            return self.write(_Writer(self, labels), len(labels), rng)
-        return self.write(_Guided(self, labels, strength), len(labels), rng)
+        return self.write(_Writer(self, labels), len(labels), rng)
 
     @classmethod
     def recipe(cls, n_rows: int, schema: DatasetSchema) -> Recipe:
@@ -261,33 +243,6 @@ class _Writer:
             h = cast(_Block, block).step(h, self._place, memory)
         self._place += 1
         return h
-
-
-class _Guided:
-    """Texts that are more like their label than the model says.
-
-    What the label makes likelier, beside a model that does not know it, becomes likelier still.
-
-    Source: Ho and Salimans 2022, Classifier-free diffusion guidance, equation 6, arXiv:2207.12598; of
-    language models: Sanchez et al. 2023, arXiv:2306.17806.
-    """
-
-    def __init__(self, model: Transformer, labels: Tensor, strength: float) -> None:
-        self._told = _Writer(model, labels)
-        self._untold = _Writer(model, torch.full_like(labels, model.hidden_label))
-        self._strength = strength
-
-    def logits(self) -> Tensor:
-        told, untold = (w.logits().log_softmax(dim=1) for w in (self._told, self._untold))
-        return told + self._strength * (told - untold)
-
-    def read(self, tokens: Tensor) -> None:
-        self._told.read(tokens)
-        self._untold.read(tokens)
-
-    def keep(self, rows: Tensor) -> None:
-        self._told.keep(rows)
-        self._untold.keep(rows)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = None) -> Tensor:

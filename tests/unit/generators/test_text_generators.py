@@ -17,7 +17,7 @@ from tasks.errors import TrainingError
 from tasks.generators.text.parts.recurrent import RecurrentWriter
 from tasks.generators.text.parts.writing import TextGenerator, Writer, nucleus
 from tasks.generators.text.seq2seq import Seq2Seq, spoil
-from tasks.generators.text.transformer import Transformer, _Guided, _Writer, attend, rotate
+from tasks.generators.text.transformer import Transformer, _Writer, attend, rotate
 from tasks.generators.text.vae import Vae, gaussian_divergence
 from tasks.schema import Column, DatasetSchema, TableSchema, arrow_schema
 
@@ -154,16 +154,6 @@ def test_texts_are_made_of_known_words(cls: type[TextGenerator]) -> None:
     assert found == {"to", "be", "or", "not"}
     # No training text is empty.
     assert all(texts)
-
-
-@torch.no_grad()
-def test_guidance_makes_a_text_more_like_its_label() -> None:
-    model, _ = _model(Transformer)
-    labels = torch.tensor([0, 1])
-    told = _Writer(model, labels).logits().log_softmax(dim=1)
-    untold = _Writer(model, torch.full_like(labels, 2)).logits().log_softmax(dim=1)
-    found = _Guided(model, labels, 0.5).logits()
-    torch.testing.assert_close(found, 1.5 * told - 0.5 * untold)
 
 
 def test_copies_are_drawn_anew() -> None:
