@@ -168,8 +168,8 @@ def _common_form(raw: Path, schema: DatasetSchema) -> dict[str, Any]:
     if not form:
         return {}
     print(
-        f"\nThe images have {len(sizes)} sizes and {len(modes)} modes, and generators take one:"
-        f" `clean.images` brings all\nto the commonest, {form}; docs/cleaning.md tells of others."
+        f"\nThe images differ in {' and '.join(form)}, and generators take one: `clean.images` brings"
+        f" all\nto the commonest, {form}; docs/cleaning.md tells of others."
     )
     return {"images": form}
 

@@ -91,7 +91,7 @@ def check_output(source: Path, output: Path, *, is_folder: bool) -> None:
         raise WorkspaceError(f"the output would replace the input {source}; name another place")
     if output.is_dir() and not is_folder:
         raise WorkspaceError(f"expected a file to write, found the folder {output}")
-    if is_folder and output.suffix.lower() in (".npz", ".zip", ".csv"):
+    if is_folder and output.suffix.lower() == ".npz":
         raise WorkspaceError(
             f"the input {source} is a folder of images, and so will be the output; {output} is called"
             " like a file, name another place"

@@ -82,13 +82,14 @@ def synthesize(
     check_output(input, output, is_folder=input.is_dir())
     with tempfile.TemporaryDirectory(prefix="proofmint-") as folder:
         examples = _read(input, Path(folder) / "real", kind, target, encoding or "utf-8")
+        for note in examples.notes:
+            print(f"note: {note}", file=sys.stderr)
         held = _held(examples, conditions)
         model, n_epochs = _trained(examples, generator, TrainParams(epochs=epochs), seed)
         rows = rows or examples.n_rows
         first: list[pa.RecordBatch] = []
         examples.write(output, _noting(_drawn(model, examples, rows, seed, held), first), rows)
         told = [
-            *examples.notes,
             *_rare(model),
             f"{output}: {examples.told(rows)}, learned from {examples.n_rows:,} in {n_epochs} epochs.",
         ]

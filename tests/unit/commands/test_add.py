@@ -268,7 +268,7 @@ def test_images_of_several_forms_become_alike(root, capsys):
     (root / "mixed" / "40.png").write_bytes(b"x")
     add("mixed", root, name="mixed", settings=["skip_unreadable=true"])
     assert entry(root, "mixed")["clean"] == {"images": {"size": [8, 9], "mode": "RGB"}}
-    assert "2 sizes and 2 modes" in capsys.readouterr().out
+    assert "differ in size and mode" in capsys.readouterr().out
 
 
 def test_images_with_captions_and_labels_are_pairs(root):
