@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.errors import DataError
-from tasks.evaluation.images import Components, ImageSet, read_images
+from tasks.evaluation.images import Components, read_images
 from tasks.evaluation.paired_rows import few_rows, labelled
 from tasks.evaluation.rows import (
     AllContents,
@@ -126,10 +126,8 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     for part in get_args(Part):
         _check_columns(schema.main, schemas[part].main, part)
     tables = {part: (folders[part], schemas[part].main.name) for part in folders}
-    if schema.kind == "image":
-        return _load_images(tables, schema, seed)
-    if schema.kind == "text":
-        return _load_texts(tables, schema, seed)
+    if schema.kind in ("image", "text"):
+        return _load_contents(schema.kind, tables, schema, seed)
     if schema.kind == "multimodal":
         return _load_pairs(tables, schema, seed)
     numeric = tuple(column for column in schema.main.columns if _is_numeric(column))
@@ -168,80 +166,37 @@ def load(split: Path, synthetic: Path, seed: int) -> Comparison:
     )
 
 
-def _load_images(
-    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
+def _load_contents(
+    kind: Literal["image", "text"],
+    tables: Mapping[Part, tuple[Path, str]],
+    schema: DatasetSchema,
+    seed: int,
 ) -> Comparison:
+    """Of images or texts: vectors of them in place of columns, and their label."""
     table = schema.main
-    images = table.columns_of("image")
-    if len(images) != 1:
+    contents = table.columns_of(kind)
+    if len(contents) != 1:
         raise DataError(
-            f"expected one image column in table {table.name!r}, found {[c.name for c in images]}"
+            f"expected one {kind} column in table {table.name!r}, found"
+            f" {[c.name for c in contents]}"
         )
     labels = tuple(c for c in table.columns if c.name == schema.target and _is_discrete(c))
-    sets = read_images(
-        list(tables.values()),
-        images[0].name,
-        [column.name for column in labels],
-        rng_for(seed, "evaluate", "images"),
-    )
-    opened = [OpenTable(folder, name) for folder, name in tables.values()]
-    values = [known_values(opened, column) for column in labels]
-    components = Components.of([one.pixels for one in sets])
-    rows = [_image_rows(found, components, labels, values) for found in sets]
-    return Comparison(
-        kind="image",
-        schema=schema,
-        numeric=(),
-        discrete=labels,
-        categories=tuple(known.to_pylist() for known in values),
-        target=schema.target if labels else None,
-        train=rows[0],
-        holdout=rows[1],
-        synthetic=rows[2],
-        every={
-            part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)
-        },
-        seed=seed,
-    )
-
-
-def _image_rows(
-    found: ImageSet, components: Components, labels: Sequence[Column], values: Sequence[pa.Array]
-) -> Rows:
-    numbers = components(found.pixels)
-    codes = _label_codes(found.labels, len(numbers), labels, values)
-    return Rows(numbers, codes, found.identities[found.kept], found.pixels)
-
-
-def _load_texts(
-    tables: Mapping[Part, tuple[Path, str]], schema: DatasetSchema, seed: int
-) -> Comparison:
-    table = schema.main
-    texts = table.columns_of("text")
-    if len(texts) != 1:
-        raise DataError(
-            f"expected one text column in table {table.name!r}, found {[c.name for c in texts]}"
-        )
-    labels = tuple(c for c in table.columns if c.name == schema.target and _is_discrete(c))
-    sets = read_texts(
-        list(tables.values()),
-        texts[0].name,
-        [column.name for column in labels],
-        rng_for(seed, "evaluate", "texts"),
-    )
+    read = _read_images if kind == "image" else _read_texts
+    names = [column.name for column in labels]
+    sets = read(list(tables.values()), contents[0].name, names, seed)
     opened = [OpenTable(folder, name) for folder, name in tables.values()]
     values = [known_values(opened, column) for column in labels]
     rows = [
         Rows(
-            found.vectors,
-            _label_codes(found.labels, len(found.texts), labels, values),
-            found.identities[found.kept],
-            found.texts,
+            one.vectors,
+            _label_codes(one.labels, len(one.vectors), labels, values),
+            one.identities[one.kept],
+            one.contents,
         )
-        for found in sets
+        for one in sets
     ]
     return Comparison(
-        kind="text",
+        kind=kind,
         schema=schema,
         numeric=(),
         discrete=labels,
@@ -250,11 +205,39 @@ def _load_texts(
         train=rows[0],
         holdout=rows[1],
         synthetic=rows[2],
-        every={
-            part: AllContents(found.identities) for part, found in zip(tables, sets, strict=True)
-        },
+        every={part: AllContents(one.identities) for part, one in zip(tables, sets, strict=True)},
         seed=seed,
     )
+
+
+class _Contents(NamedTuple):
+    """Images or texts of one origin: `ImageSet` and `TextSet` say what each is."""
+
+    vectors: np.ndarray
+    contents: np.ndarray
+    identities: np.ndarray
+    kept: np.ndarray
+    labels: pa.Table
+
+
+def _read_images(
+    places: list[tuple[Path, str]], column: str, labels: list[str], seed: int
+) -> list[_Contents]:
+    sets = read_images(places, column, labels, rng_for(seed, "evaluate", "images"))
+    components = Components.of([one.pixels for one in sets])
+    return [
+        _Contents(components(one.pixels), one.pixels, one.identities, one.kept, one.labels)
+        for one in sets
+    ]
+
+
+def _read_texts(
+    places: list[tuple[Path, str]], column: str, labels: list[str], seed: int
+) -> list[_Contents]:
+    return [
+        _Contents(one.vectors, one.texts, one.identities, one.kept, one.labels)
+        for one in read_texts(places, column, labels, rng_for(seed, "evaluate", "texts"))
+    ]
 
 
 def _load_pairs(
@@ -263,8 +246,8 @@ def _load_pairs(
     """Images and texts of the same rows; what all rows have in common is that of the images."""
     with few_rows(tables, rng_for(seed, "evaluate", "pairs")) as places:
         views = {
-            "image": _load_images(places, labelled(schema), seed),
-            "text": _load_texts(places, labelled(schema), seed),
+            "image": _load_contents("image", places, labelled(schema), seed),
+            "text": _load_contents("text", places, labelled(schema), seed),
         }
     return replace(views["image"], kind="multimodal", schema=schema, views=views, _done={})
 
