@@ -30,6 +30,7 @@ hypothesis.settings.register_profile("the same examples", derandomize=True, dead
 hypothesis.settings.load_profile("the same examples")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes (`-n`), one has all tests of a file, and one those of the e2e project."""
     for item in items:
