@@ -30,14 +30,6 @@ hypothesis.settings.register_profile("the same examples", derandomize=True, dead
 hypothesis.settings.load_profile("the same examples")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes (`-n`), one has all tests of a file, and one those of the e2e project."""
-    for item in items:
-        shares = "project" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("project" if shares else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A PostgreSQL 18 for the session; started by the first test that asks for it."""
