@@ -52,7 +52,7 @@ def test_a_model_of_fewer_epochs_sees_fewer_rows() -> None:
     paired, batch = _paired()
     base = Paired.recipe(40, paired.encoder.schema)
     share = type(paired.text).recipe(40, paired.encoder.schema).epochs / base.epochs
-    assert share < 0.5
+    assert share < 1
     losses = paired.train()(batch, "text")
     assert losses.shape == (40,)
     assert len(losses.unique()) == 1
