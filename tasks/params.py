@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.constraints.declared import Constraint
 from tasks.errors import ParamsError
+from tasks.operation import AccessParams, AlertParams, Approval, TargetParams
 from tasks.schema import Kind
 
 PARAMS_FILE = "params.yaml"
@@ -274,8 +275,15 @@ class PublishParams(Record):
     source_citation: str | None = Field(default=None, description="how to cite the real data")
     creator: str | None = Field(default=None, description="who answers for the release")
     url: str | None = Field(default=None, description="where the release can be had")
-    to: list[Literal["folder"]] = Field(
-        default=["folder"], description="where the release goes; folder: releases/<name>"
+    to: list[TargetParams] = Field(
+        default=[],
+        description="where each version goes besides releases/<name> of the project",
+    )
+    keep: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many versions stay at each target, the newest and no withdrawn one counted;"
+        " null: all",
     )
 
 
@@ -308,7 +316,17 @@ class DatasetParams(Record):
         description="what a release must reach, by metric, in place of the metric's own threshold;"
         " {}: all as they are; null: this metric does not judge"
     )
-    publish: PublishParams = Field(description="what the release says about itself")
+    publish: PublishParams = Field(
+        description="what the release says about itself, and where it goes"
+    )
+    approval: Approval = Field(
+        default="none",
+        description="required: a person who has seen the evidence must say yes before each version",
+    )
+    access: AccessParams = Field(default=AccessParams(), description="who may see it in Airflow")
+    alerts: AlertParams = Field(
+        default=AlertParams(), description="who is told of refusals, failures and late runs"
+    )
 
     @model_validator(mode="after")
     def _constraints_are_for_tables(self) -> Self:

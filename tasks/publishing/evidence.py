@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from tasks.errors import DataError
 from tasks.metrics import METRICS_FILE, Family, Result, judged, read_measurements
+from tasks.operation import OPERATIONAL, OPERATIONAL_OF_PUBLISHING
 from tasks.params import DatasetParams
 from tasks.publishing.disclosure import public_source, public_value, public_verdict
 from tasks.publishing.limits import not_tested
@@ -155,11 +156,13 @@ def write_evidence(evidence: Evidence, release: Path) -> None:
 
 
 def public_params(params: DatasetParams) -> dict[str, Any]:
-    """The settings of a dataset, defaults included, without what concerns its source alone."""
-    content = params.model_dump(mode="json")
+    """The settings of a dataset, defaults included, without its source's own and the operator's."""
+    content = params.model_dump(mode="json", exclude=set(OPERATIONAL))
     source = public_source(content.pop("source"))
     # Title, description and citation are written for the public; all else is withheld if doubtful.
     publish = content.pop("publish")
+    for key in OPERATIONAL_OF_PUBLISHING:
+        del publish[key]
     return {**public_value(content), "source": source, "publish": publish}
 
 

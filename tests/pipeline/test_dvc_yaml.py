@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from tasks import params, pipeline
+from tasks import operation, params, pipeline
 from tasks.workspace import Layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ def test_every_dep_is_there(stage: pipeline.Stage) -> None:
 
 def test_every_section_of_a_dataset_is_followed_by_a_stage() -> None:
     text = (ROOT / "dvc.yaml").read_text()
-    sections = {field for field in params.DatasetParams.model_fields if field != "schedule"}
+    sections = set(params.DatasetParams.model_fields) - set(operation.OPERATIONAL)
     followed = {field for field in sections if f"datasets.${{key}}.{field}" in text}
     # `publish` follows the whole entry: the release says how it was made. An engine leaves no trace.
     assert sections - followed <= {"publish", "engine"}

@@ -1,0 +1,56 @@
+"""What is done with a dataset around its pipeline: approval, access, alerts, targets, retention.
+
+None of it decides a byte of a release: it is left out of the evidence, so that another address for
+alerts is no new version. Secrets never stand here: `connection` names an environment variable or
+an Airflow connection.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ConnectionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
+
+
+class Record(BaseModel):
+    """A frozen group of settings that refuses unknown keys and does not guess types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TargetParams(BaseModel):
+    """A place where releases go; every other key is a setting of the target named by `type`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    type: str = Field(description="a file of tasks/publishing/targets: folder, s3, postgres …")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys beside `type`, checked by the target itself."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class AccessParams(Record):
+    roles: list[str] | None = Field(
+        default=None,
+        description="Airflow roles that see this dataset's DAG, releases and reports; null: all"
+        " who may read DAGs",
+    )
+
+
+class AlertParams(Record):
+    mail: list[str] = Field(default=[], description="addresses told of refusals and failures")
+    webhook: ConnectionName | None = Field(
+        default=None, description="names what holds the URL that is called with them, as JSON"
+    )
+    deadline_minutes: int | None = Field(
+        default=None, ge=1, description="a run that takes longer is told of, too; null: none is"
+    )
+
+
+Approval = Literal["none", "required"]
+
+OPERATIONAL = ("schedule", "approval", "access", "alerts")
+"""Settings of a dataset, and of its `publish` section, that no release holds."""
+OPERATIONAL_OF_PUBLISHING = ("to", "keep")
