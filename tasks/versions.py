@@ -4,14 +4,19 @@ A version is two commits on the branch. The first holds the code of the run with
 dvc.lock of this dataset alone: `dvc repro` there gives the release. The second adds the
 attestation, which names the first; the tag points at it. Branch and tag appear in one transaction,
 or not at all. Nobody's HEAD, index or files are touched.
+
+A version that turned out wrong is withdrawn by a second tag, `withdrawn/adult@v2`, on the same
+commit: its message is the reason and the signed notice. Nothing is taken back from the history,
+and the number is never used again.
 """
 
+import json
 import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +27,24 @@ from tasks.workspace import git
 
 LOCK_FILE = "dvc.lock"
 
+_WITHDRAWN = "withdrawn/"
+"""Before the name of a version's tag: it no longer stands."""
+
 _TRAILERS = ("Rows", "Verdict", "Revision", "Digest")
 """Lines of a tag's message, each a fact about its version."""
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Why a version no longer stands, as its tag `withdrawn/…` tells it."""
+
+    reason: str
+    by: str
+    """Name and address as git knows them, or whoever it was that they acted for."""
+    at: str
+    """ISO 8601 with a time zone."""
+    notice: str
+    """The signed notice, to be put beside every copy (`tasks.publishing.notices`)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,8 @@ class Version:
     verdict: str
     created_at: str
     """ISO 8601 with a time zone."""
+    withdrawn: Withdrawal | None = None
+    """None: it stands."""
 
     @property
     def name(self) -> str:
@@ -67,18 +90,54 @@ def branch_of(dataset: str) -> str:
 
 
 def versions(root: Path, dataset: str) -> list[Version]:
-    """All versions of a dataset, oldest first."""
+    """All versions of a dataset, oldest first, the withdrawn ones too."""
     form = "%(refname:strip=2)%00%(*objectname)%00%(creatordate:iso-strict)%00%(contents)%1e"
-    listing = git(root, "for-each-ref", f"--format={form}", f"refs/tags/{dataset}@v*")
-    entries = (entry.strip().split("\0", 3) for entry in listing.split("\x1e"))
-    found = [_version(dataset, *entry) for entry in entries if len(entry) == 4]
-    return sorted((v for v in found if v is not None), key=lambda version: version.number)
+    patterns = (f"refs/tags/{dataset}@v*", f"refs/tags/{_WITHDRAWN}{dataset}@v*")
+    listing = git(root, "for-each-ref", f"--format={form}", *patterns)
+    entries = [entry.strip().split("\0", 3) for entry in listing.split("\x1e")]
+    entries = [entry for entry in entries if len(entry) == 4]
+    withdrawn = {
+        tag: _withdrawal(text) for tag, _, _, text in entries if tag.startswith(_WITHDRAWN)
+    }
+    found = [_version(dataset, *entry) for entry in entries]
+    marked = (
+        replace(v, withdrawn=withdrawn.get(_WITHDRAWN + v.tag)) for v in found if v is not None
+    )
+    return sorted(marked, key=lambda version: version.number)
 
 
 def newest(root: Path, dataset: str) -> Version | None:
-    """The newest version of a dataset; None: nothing was released yet."""
+    """The newest version of a dataset, withdrawn or not; None: nothing was released yet."""
     found = versions(root, dataset)
     return found[-1] if found else None
+
+
+def standing(root: Path, dataset: str) -> Version | None:
+    """The newest version that is not withdrawn: the one to use; None: there is none."""
+    return next((v for v in reversed(versions(root, dataset)) if v.withdrawn is None), None)
+
+
+def withdraw_version(root: Path, version: Version, withdrawal: Withdrawal) -> None:
+    """Tag a version as withdrawn.
+
+    Raises:
+        WorkspaceError: it is withdrawn already.
+    """
+    who, tag = (
+        git(root, "var", "GIT_COMMITTER_IDENT", env=_identity(root)),
+        _WITHDRAWN + version.tag,
+    )
+    facts = json.dumps({"by": withdrawal.by, "at": withdrawal.at})
+    message = "\n\n".join([tag, withdrawal.reason, facts, withdrawal.notice])
+    text = f"object {version.commit}\ntype commit\ntag {tag}\ntagger {who}\n\n{message}\n"
+    tag_object = git(root, "mktag", stdin=text)
+    git(root, "update-ref", "--stdin", stdin=f"create refs/tags/{tag} {tag_object}\n")
+
+
+def identity(root: Path) -> str:
+    """Who acts here, as git knows them: `Ada <ada@example.org>`."""
+    who = git(root, "var", "GIT_COMMITTER_IDENT", env=_identity(root))
+    return who.rpartition(">")[0] + ">"
 
 
 def datasets(root: Path) -> list[str]:
@@ -186,6 +245,16 @@ def _version(dataset: str, tag: str, commit: str, created_at: str, message: str)
         verdict=facts["Verdict"],
         created_at=created_at,
     )
+
+
+def _withdrawal(message: str) -> Withdrawal | None:
+    """What the tag of a withdrawal tells; None: it is a tag of somebody else's making."""
+    try:
+        _, reason, facts, notice = message.split("\n\n", 3)
+        known = json.loads(facts)
+        return Withdrawal(reason, str(known["by"]), str(known["at"]), notice + "\n")
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _locked_stages(lock: str) -> dict[str, Any]:

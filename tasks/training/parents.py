@@ -64,7 +64,7 @@ def find_parent(params: DatasetParams, root: Path) -> Parent | None:
         parent = _of_release(place, _version(root, name, form["version"]), cls, root)
     elif (folder := _folder(form["place"], root)) is not None:
         parent = _of_folder(place, folder, cls)
-    elif re.fullmatch(NAME_PATTERN, name) and (version := versions.newest(root, name)):
+    elif re.fullmatch(NAME_PATTERN, name) and (version := versions.standing(root, name)):
         parent = _of_release(place, version, cls, root)
         place = version.tag
     else:

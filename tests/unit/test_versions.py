@@ -7,15 +7,19 @@ import pytest
 from tasks.errors import WorkspaceError
 from tasks.versions import (
     Version,
+    Withdrawal,
     commit_files,
     datasets,
+    identity,
     narrow_lock,
     newest,
     publish_version,
     read_at,
     release_revision,
+    standing,
     tip,
     versions,
+    withdraw_version,
 )
 from tasks.workspace import git
 
@@ -33,6 +37,9 @@ stages:
     - path: releases/wine
       md5: bbb.dir
 """
+
+
+NOTICE = '{\n "payload": "abc"\n}\n'
 
 
 @pytest.fixture
@@ -120,3 +127,33 @@ def test_the_lock_of_one_dataset() -> None:
     assert narrow_lock(narrowed, "wine") == narrowed
     with pytest.raises(WorkspaceError, match="proofmint run iris"):
         release_revision(narrowed, "iris")
+
+
+def test_a_withdrawn_version_keeps_its_number_and_gives_way_to_the_one_before(
+    repository: Path,
+) -> None:
+    first = release(repository, 1, None)
+    second = release(repository, 2, first.commit)
+    because = Withdrawal("rows of a patient: 'x' {1}", "Ada <a@b>", "2026-11-21T00:00:00Z", NOTICE)
+    withdraw_version(repository, second, because)
+    assert [v.withdrawn for v in versions(repository, "iris")] == [None, because]
+    one, two = standing(repository, "iris"), newest(repository, "iris")
+    assert one is not None
+    assert two is not None
+    assert (one.number, two.number) == (1, 2)
+    with pytest.raises(WorkspaceError):
+        withdraw_version(repository, second, because)
+    withdraw_version(repository, first, because)
+    assert standing(repository, "iris") is None
+    me = ("-c", "user.name=a", "-c", "user.email=a@b")
+    git(repository, *me, "tag", "-m", "no notice", "withdrawn/iris_wide@v1")
+    release(repository, 1, None, "iris_wide")
+    assert standing(repository, "iris_wide") is not None
+    assert tip(repository, "iris") == second.commit
+
+
+def test_git_says_who_acts(repository: Path) -> None:
+    assert identity(repository) == "Proofmint <proofmint@localhost>"
+    git(repository, "config", "user.name", "Ada L")
+    git(repository, "config", "user.email", "ada@example.org")
+    assert identity(repository) == "Ada L <ada@example.org>"
