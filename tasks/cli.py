@@ -7,7 +7,6 @@ imports what it needs when it runs, so `proofmint --help` is quick.
 import argparse
 import errno
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+from tasks import logs
 from tasks.errors import DataError, ParamsError, ProofmintError, SourceError, WorkspaceError
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.workspace import Gate, Layout, project_of, state_of
@@ -27,49 +27,48 @@ FAULT_FILE_VARIABLE = "PROOFMINT_FAULT_FILE"
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status (see tasks/errors.py)."""
     options = _parser().parse_args(arguments)
-    # Libraries say much at INFO that is of no use here; we say little.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("tasks").setLevel(logging.INFO)
+    dataset = getattr(options, "dataset", None)
     try:
+        logs.configure(options.command, dataset)
         status: int = options.run(options)
         return status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except ProofmintError as error:
-        return _fail(error)
+        return _fail(error, options.command, dataset)
     except OSError as error:
-        return _fail_of_the_system(error)
+        return _fail_of_the_system(error, options.command, dataset)
     except Exception as error:
-        return _crash(error)
+        return _crash(error, options.command, dataset)
 
 
-def _fail(error: ProofmintError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    _tell_runner(type(error).__name__, str(error), error.retryable)
+def _fail(error: ProofmintError, command: str, dataset: str | None) -> int:
+    message = logs.message_of(error, dataset)
+    print(logs.last_words("error", message, command, dataset), file=sys.stderr)
+    _tell_runner(type(error).__name__, message, error.retryable)
     return error.exit_code
 
 
-def _fail_of_the_system(error: OSError) -> int:
+def _fail_of_the_system(error: OSError, command: str, dataset: str | None) -> int:
     if isinstance(error, BrokenPipeError):  # `proofmint … | head`: the reader has what it wants
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the flush at exit goes there
         return 0
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-        return _fail(WorkspaceError(f"cannot write: {error}; free some space or mend the rights"))
-    return _crash(error)
+        told = WorkspaceError(f"cannot write: {error}; free some space or mend the rights")
+        return _fail(told, command, dataset)
+    return _crash(error, command, dataset)
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: Exception, command: str, dataset: str | None) -> int:
     """An error that nobody foresaw: the traceback goes to a file, its address to the terminal."""
     handle, log = tempfile.mkstemp(prefix="proofmint-crash-", suffix=".log")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.writelines(traceback.format_exception(error))
-    print(
-        f"internal error: {type(error).__name__}: {error}\n"
-        f"This is a fault of Proofmint. Please report it with {log}.",
-        file=sys.stderr,
-    )
-    _tell_runner("ProofmintError", f"internal error: {error!r}; traceback in {log}", False)
+    told = logs.cleaned(f"{type(error).__name__}: {error}", dataset=dataset)
+    report = f"{told}\nThis is a fault of Proofmint. Please report it with {log}."
+    print(logs.last_words("internal error", report, command, dataset), file=sys.stderr)
+    _tell_runner("ProofmintError", f"internal error: {told}; traceback in {log}", False)
     return 1
 
 
@@ -213,6 +212,18 @@ def _release(options: argparse.Namespace) -> int:
     return release(Path.cwd(), options.dataset)
 
 
+def _approve(options: argparse.Namespace) -> int:
+    from tasks.commands.approve import approve
+
+    return approve(
+        Path.cwd(),
+        options.dataset,
+        digest=options.digest,
+        comment=options.comment,
+        show=options.show,
+    )
+
+
 def _releases(_: argparse.Namespace) -> int:
     from tasks.commands.releases import releases
 
@@ -330,7 +341,7 @@ def _parser() -> argparse.ArgumentParser:
         name: str, run: Callable[[argparse.Namespace], int], summary: str
     ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, command=name)
         return command
 
     add("demo", _demo, "two real datasets from source to verified release, through Airflow")
@@ -357,6 +368,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--force", action="store_true", help="replace suites changed by hand")
+    command = add("approve", _approve, "see the evidence of a release and say yes to it")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--digest", help="that is approved; default: asked at the terminal")
+    command.add_argument("--comment", default="", help="goes into the attestation")
+    command.add_argument("--show", action="store_true", help="only show the evidence")
     add("releases", _releases, "list the releases of this project")
     command = add("verify", _verify, "check every digest and the signature of a release, offline")
     command.add_argument("release", type=Path, help="a release's folder, e.g. releases/digits")
