@@ -14,18 +14,25 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import versions
-from tasks.errors import GateRefused, ProofmintError, VerificationError, WorkspaceError
+from tasks import approvals, versions
+from tasks.approvals import Approval
+from tasks.errors import (
+    GateRefused,
+    NotApproved,
+    ProofmintError,
+    VerificationError,
+    WorkspaceError,
+)
 from tasks.metrics import read_measurements
+from tasks.params import load_dataset as load_params
 from tasks.pipeline import PARAMS_FILE, load_dataset
 from tasks.publishing.attestation import (
     VERDICT_EVIDENCE,
     ReleaseFacts,
     attest,
-    fingerprint,
-    signing_key,
 )
 from tasks.publishing.evidence import EVIDENCE_FOLDER
+from tasks.publishing.keys import fingerprint, signing_key
 from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.publishing.verification import verify_release
 from tasks.schema import DatasetSchema
@@ -84,7 +91,7 @@ def make_release(root: Path, dataset: str) -> Outcome:
 
     Raises:
         WorkspaceError: code is not committed, a stage is not up to date, or git or DVC refused.
-        GateRefused: the release gate did not pass.
+        GateRefused: the release gate did not pass, or nobody has approved the release.
     """
     at, project = Layout(root, dataset), project_of(root)
     check_committed(root, dataset)
@@ -153,6 +160,7 @@ def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str
         dvc_revision=revision,
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         mlflow_run=run_id,
+        approval=_approval(at),
     )
     files = {f"releases/{dataset}.attestation.json": _attest(at, facts, newest)}
     version = Version(
@@ -170,6 +178,25 @@ def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str
     )
     versions.publish_version(root, version, previous)
     return version
+
+
+def _approval(at: Layout) -> Approval | None:
+    """A person's yes to the release that stands in the run's root; None: it needs none.
+
+    Raises:
+        NotApproved: it needs one, and there is none for these bytes.
+    """
+    if load_params(at.root / PARAMS_FILE, at.dataset).approval == "none":
+        return None
+    sha256 = digest(at.release / MANIFEST_FILE)
+    found = approvals.find(state_of(project_of(at.root)), at.dataset, sha256)
+    if found is None:
+        raise NotApproved(
+            f"{at.dataset}: a person must approve this release, and nobody has approved the digest"
+            f" {sha256}; look at it and say yes: proofmint approve {at.dataset}; then: proofmint"
+            f" release {at.dataset}"
+        )
+    return found
 
 
 def _attest(at: Layout, facts: ReleaseFacts, newest: Version | None) -> str:

@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import VerificationError
-from tasks.publishing.attestation import (
-    VERDICT_EVIDENCE,
-    Attestation,
-    read_attestation,
-    read_public_key,
-)
+from tasks.publishing.attestation import VERDICT_EVIDENCE, read_attestation
+from tasks.publishing.envelope import Signed
+from tasks.publishing.keys import read_public_key
 from tasks.publishing.manifest import MANIFEST_FILE, Manifest, faults
 from tasks.storage import digest, read_json
 
@@ -18,7 +15,7 @@ from tasks.storage import digest, read_json
 class Verified:
     """What is now known of a release."""
 
-    attestation: Attestation
+    attestation: Signed
     n_files: int
     verdict_passed: bool
 

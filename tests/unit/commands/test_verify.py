@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tasks.commands.verify import verify
 from tasks.errors import VerificationError
-from tasks.publishing.attestation import ReleaseFacts, attest, fingerprint, public_pem
+from tasks.publishing.attestation import ReleaseFacts, attest
+from tasks.publishing.keys import fingerprint, public_pem
 from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.stages.publish import publish
 from tasks.storage import read_json, write_json

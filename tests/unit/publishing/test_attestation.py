@@ -11,12 +11,10 @@ from tasks.errors import DataError, VerificationError, WorkspaceError
 from tasks.publishing.attestation import (
     ReleaseFacts,
     attest,
-    fingerprint,
-    pre_authentication_encoding,
-    public_pem,
     read_attestation,
-    signing_key,
 )
+from tasks.publishing.envelope import pre_authentication_encoding
+from tasks.publishing.keys import fingerprint, public_pem, signing_key
 from tasks.storage import write_json
 
 FACTS = ReleaseFacts(
