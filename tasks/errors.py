@@ -3,6 +3,7 @@
     ProofmintError            1  anything below; never raised itself
     ├── ParamsError           2  params.yaml or a command's arguments are wrong
     ├── GateRefused           3  data or a release did not meet its expectations
+    │   └── NotApproved       3  nobody has said yes to the release, or somebody has said no
     ├── DataError             4  the data cannot be used as it is
     │   ├── SchemaError       4  schema.json and the data disagree
     │   └── NothingToLearn    4  nothing varies in the training rows
@@ -37,6 +38,10 @@ class GateRefused(ProofmintError):
     """A gate examined the data and said no."""
 
     exit_code = 3
+
+
+class NotApproved(GateRefused):
+    """A release that needs a person's yes has none."""
 
 
 class DataError(ProofmintError):

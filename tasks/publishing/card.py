@@ -5,8 +5,6 @@ Source:
     Datasheet: T. Gebru et al., "Datasheets for Datasets", arXiv:1803.09010.
 """
 
-import html
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.publishing.evidence import Evidence
 from tasks.publishing.licences import hub_licence
 from tasks.publishing.tables import ReleasedTable, hugging_face_type
-from tasks.publishing.wording import bounds_in_words, number
+from tasks.publishing.wording import bounds_in_words, number, plain
 
 CARD_FILE = "README.md"
 
@@ -28,14 +26,14 @@ def card(evidence: Evidence) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
-        # The result is Markdown, where `_plain` does the escaping.
+        # The result is Markdown, where `plain` does the escaping.
         autoescape=False,  # noqa: S701
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         finalize=lambda value: "" if value is None else value,
     )
-    environment.filters |= {"plain": _plain, "number": number, "bounds": bounds_in_words}
+    environment.filters |= {"plain": plain, "number": number, "bounds": bounds_in_words}
     header = yaml.safe_dump(front_matter(evidence), sort_keys=False, allow_unicode=True, width=100)
     body = environment.get_template("card.md.j2").render(
         e=evidence, publish=evidence.params.publish
@@ -104,9 +102,3 @@ def _size_category(n_rows: int) -> str:
             return f"n<{name}" if below == "n" else f"{below}<n<{name}"
         below = name
     return "n>100M"
-
-
-def _plain(text: object) -> str:
-    """Any text as literal Markdown on one line, whoever wrote it."""
-    line = " ".join(str(text).split())
-    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(line, quote=False))

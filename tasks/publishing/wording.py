@@ -1,5 +1,8 @@
 """Numbers and thresholds as people read them, the same in the card and in the report."""
 
+import html
+import re
+
 from tasks.metrics import Result
 
 _GUESSING = 0.5
@@ -13,6 +16,12 @@ def number(value: float | None) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def plain(text: object) -> str:
+    """Any text as literal Markdown on one line, whoever wrote it."""
+    line = " ".join(str(text).split())
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(line, quote=False))
 
 
 def bounds_in_words(result: Result) -> str:
