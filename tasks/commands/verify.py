@@ -1,5 +1,6 @@
 """`proofmint verify`: is this release, byte for byte, what its attestation says?"""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.publishing.verification import attestation_of, verify_release
@@ -25,7 +26,7 @@ def verify(release: Path, key: Path | None = None) -> int:
         "dvc revision": facts["dvc_revision"],
         "mlflow run": facts["mlflow_run"] or "none",
         "created at": facts["created_at"],
-        "approved by": facts["approval"] or "nobody was asked",
+        "approved by": _approval(facts["approval"]),
         "signed by": f"sha256:{verified.attestation.fingerprint}",
         "attestation": str(attestation_of(release.resolve())),
     }
@@ -41,3 +42,10 @@ def verify(release: Path, key: Path | None = None) -> int:
     else:
         print(f"    The signer holds the key of {key}.")
     return 0
+
+
+def _approval(approval: Mapping[str, str] | None) -> str:
+    if approval is None:
+        return "nobody was asked"
+    told = f"{approval['by']} at {approval['at']}, through {approval['through']}"
+    return f"{told}: {approval['comment']}" if approval["comment"] else told

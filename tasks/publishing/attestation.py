@@ -73,7 +73,7 @@ def attest(release: Path, out: Path, facts: ReleaseFacts, key: Ed25519PrivateKey
         "thresholds": read_json(release / PARAMS_EVIDENCE)["thresholds"],
         "privacy": _privacy(release),
         "verdict_sha256": digest(verdict),
-        "approval": facts.approval,
+        "approval": facts.approval and facts.approval.model_dump(),
     }
     draft = out.with_name(f".{out.name}.draft")
     draft.write_text(sign(PREDICATE_TYPE, digest(manifest), predicate, key), encoding="ascii")
@@ -92,7 +92,7 @@ def read_attestation(path: Path, key: Ed25519PublicKey | None) -> Signed:
         VerificationError: malformed, changed, or signed by another key.
     """
     signed = open_signed(path, path.read_bytes(), PREDICATE_TYPE, key)
-    if not _is_whole(signed.facts):
+    if not (_is_whole(signed.facts) and _approves(signed.facts["approval"], signed)):
         raise VerificationError(f"{path}: not a statement about a release")
     return signed
 
@@ -102,6 +102,15 @@ def _is_whole(predicate: Mapping[str, Any]) -> bool:
         all(isinstance(predicate.get(name), str) for name in _TEXTS_OF_A_PREDICATE)
         and {"mlflow_run", "approval"} <= predicate.keys()
     )
+
+
+def _approves(approval: Any, signed: Signed) -> bool:
+    """Whether an approval is of this very release; null is fine: nobody was asked."""
+    try:
+        sha256 = signed.manifest_sha256
+        return approval is None or Approval.model_validate(approval).digest == sha256
+    except ValidationError:
+        return False
 
 
 def _privacy(release: Path) -> Any:
