@@ -4,18 +4,20 @@
 
 Airflow schedules; DVC decides whether a stage has to run; the stage itself is a process of its own,
 so that CUDA starts fresh and nothing heavy is ever imported into Airflow.
+
+Workers that share no disk (PROOFMINT_GIT_REMOTE is set) open a worktree for each task in their own
+clone of the project. The tasks then hand each other small texts by XCom, and data by DVC's remote.
 """
 
 import contextlib
-import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,13 @@ from airflow.sdk.exceptions import (
     AirflowNotFoundException,
     AirflowSkipException,
 )
+from proofmint_stage_process import end_group, machine, only_one, told
+
+RECORD_KEY, LOCK_KEY = "record", "lock"
+"""XComs of a run whose workers share no disk: what it works with, and each stage's lines of dvc.lock."""
 
 PROGRESS_FILE_VARIABLE = "PROOFMINT_PROGRESS_FILE"
 """Names a file to which each task that ends appends a line of JSON, for `run --airflow`."""
-
-KILL_AFTER_SECONDS = 15
-"""How long a stopped stage may take to end by itself."""
 
 
 class _DatasetOperator(BaseOperator):
@@ -43,9 +46,43 @@ class _DatasetOperator(BaseOperator):
         self.dataset = dataset
 
     def _worktree(self, context: Mapping[str, Any]) -> Path:
+        """Where the task works: the run's worktree, or its own where workers share no disk."""
         from tasks.worktrees import path_of
 
-        return path_of(Path(self.project), self.dataset, context["run_id"])
+        return path_of(Path(self.project), self.dataset, _name(context))
+
+    @contextlib.contextmanager
+    def _opened(self, context: Mapping[str, Any], record: Any = None) -> Iterator[Path]:
+        """The worktree, for the length of the block if it is the task's own.
+
+        Args:
+            context: of the task.
+            record: the run's, where the task itself has made it (`tasks.worktrees.RunRecord`).
+
+        Raises:
+            AirflowException: it cannot be opened.
+        """
+        from tasks import git_remote
+        from tasks.errors import ProofmintError
+        from tasks.handover import merged
+        from tasks.worktrees import RunRecord, own_worktree
+
+        if git_remote.name() is None:
+            yield self._worktree(context)
+            return
+        ti, project = context["ti"], Path(self.project)
+        if record is None:
+            begun = ti.xcom_pull(task_ids="open_worktree", key=RECORD_KEY)
+            known = ti.xcom_pull(task_ids=_before(self), key=LOCK_KEY)
+            record = RunRecord(begun["commit"], begun["params"], merged(begun["lock"], known))
+        with contextlib.ExitStack() as stack:
+            try:
+                git_remote.provide_commit(project, record.commit)
+                own = own_worktree(project, self.dataset, _name(context), record)
+                root = stack.enter_context(own)
+            except ProofmintError as error:
+                raise self._failure(context, _fault(error)) from error
+            yield root
 
     def _command(
         self, context: Mapping[str, Any], *arguments: str, env: Mapping[str, str] | None = None
@@ -57,7 +94,7 @@ class _DatasetOperator(BaseOperator):
             AirflowException: it failed otherwise.
         """
         root = self._worktree(context)
-        with tempfile.TemporaryDirectory() as folder, _only_one(root, self.task_id) as leader:
+        with tempfile.TemporaryDirectory() as folder, only_one(root, self.task_id) as leader:
             fault = Path(folder) / "fault.json"
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -71,7 +108,7 @@ class _DatasetOperator(BaseOperator):
                 start_new_session=True,
                 pass_fds=[leader.fileno()],
             )
-            leader.write(str(self._process.pid))
+            leader.write(f"{machine()} {self._process.pid}")
             leader.flush()
             lines = []
             try:
@@ -89,7 +126,7 @@ class _DatasetOperator(BaseOperator):
             finally:  # also after a timeout, which Airflow raises right here
                 self.on_kill()
             if status != 0:
-                raise self._failure(context, _told(fault, status))
+                raise self._failure(context, told(fault, status))
             return lines
 
     def _failure(self, context: Mapping[str, Any], fault: Mapping[str, Any]) -> AirflowException:
@@ -102,7 +139,7 @@ class _DatasetOperator(BaseOperator):
     def on_kill(self) -> None:
         """End the whole process group, politely first."""
         if process := getattr(self, "_process", None):
-            _end_group(process.pid, process.poll)
+            end_group(process.pid, process.poll)
 
 
 class OpenWorktreeOperator(_DatasetOperator):
@@ -110,23 +147,44 @@ class OpenWorktreeOperator(_DatasetOperator):
 
     def execute(self, context: Mapping[str, Any]) -> str:
         """Return the worktree's folder."""
+        from tasks import git_remote
         from tasks.errors import ProofmintError
-        from tasks.worktrees import OVERRIDES, open_worktree
+        from tasks.worktrees import OVERRIDES
 
         overrides = {name: context["params"].get(name) for name in OVERRIDES}
         try:
-            worktree = open_worktree(Path(self.project), self.dataset, context["run_id"], overrides)
+            record = self._begin(context, overrides) if git_remote.name() else None
+            if record is None:
+                self._open(context, overrides)
         except ProofmintError as error:
-            fault = {"type": type(error).__name__, "message": str(error), "retryable": False}
-            raise self._failure(context, fault) from error
-        self.log.info("worktree %s at commit %s", worktree.path, worktree.commit)
-        if worktree.uncommitted:
+            raise self._failure(context, _fault(error)) from error
+        with self._opened(context, record) as root:
+            self._command(context, "tasks", "check", self.dataset)
+        return str(root)
+
+    def _open(self, context: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+        from tasks.worktrees import open_worktree
+
+        worktree = open_worktree(Path(self.project), self.dataset, context["run_id"], overrides)
+        self._tell(worktree.commit, worktree.uncommitted)
+
+    def _begin(self, context: Mapping[str, Any], overrides: dict[str, Any]) -> Any:
+        from tasks.handover import begin
+        from tasks.worktrees import uncommitted
+
+        project = Path(self.project)
+        record = begin(project, self.dataset, overrides)
+        self._tell(record.commit, uncommitted(project, self.dataset))
+        context["ti"].xcom_push(key=RECORD_KEY, value=asdict(record))
+        return record
+
+    def _tell(self, commit: str, uncommitted: tuple[str, ...]) -> None:
+        self.log.info("the run works with commit %s", commit)
+        if uncommitted:
             self.log.warning(
                 "The run uses the commit; changes of these files are not in it: %s",
-                ", ".join(worktree.uncommitted),
+                ", ".join(uncommitted),
             )
-        self._command(context, "tasks", "check", self.dataset)
-        return str(worktree.path)
 
 
 class StageOperator(_DatasetOperator):
@@ -151,14 +209,35 @@ class StageOperator(_DatasetOperator):
         """Return the stage, whether it was executed, and its seconds."""
         started = time.monotonic()
         address = f"{self.stage}@{self.dataset}"
-        command = ("dvc", "--wait-for-lock", "repro", "--single-item", address)
-        lines = self._command(context, *command, env=_secret(self.connection))
+        with self._opened(context) as root:
+            self._pull(context, root)
+            command = ("dvc", "--wait-for-lock", "repro", "--single-item", address)
+            lines = self._command(context, *command, env=_secret(self.connection))
+            self._hand_on(context, root, address)
         executed = f"Running stage '{address}':" in lines
         seconds = round(time.monotonic() - started, 1)
         self.log.info("%s %s in %s s", address, "ran" if executed else "was cached", seconds)
         result = {"stage": self.stage, "executed": executed, "seconds": seconds}
         _report({"task": self.task_id, **result})
         return result
+
+    def _pull(self, context: Mapping[str, Any], root: Path) -> None:
+        """Have the stage's inputs here, where workers share no disk."""
+        from tasks import git_remote
+        from tasks.handover import to_pull
+
+        paths = to_pull(root, self.dataset, self.stage) if git_remote.name() else []
+        if paths:
+            self._command(context, "dvc", "--wait-for-lock", "pull", *paths)
+
+    def _hand_on(self, context: Mapping[str, Any], root: Path, address: str) -> None:
+        """Give the stage's output to the tasks behind it, where workers share no disk."""
+        from tasks import git_remote
+        from tasks.handover import entry
+
+        if git_remote.name():
+            self._command(context, "dvc", "--wait-for-lock", "push", address)
+            context["ti"].xcom_push(key=LOCK_KEY, value=entry(root, address))
 
 
 class ReleaseOperator(_DatasetOperator):
@@ -175,9 +254,14 @@ class ReleaseOperator(_DatasetOperator):
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return version, digest, verdict, DVC revision and commit."""
-        self._command(context, "tasks", "release", self.dataset)
-        place = self._worktree(context) / ".dvc" / "tmp" / f"release-{self.dataset}.json"
-        outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        from tasks import git_remote
+
+        with self._opened(context) as root:
+            if git_remote.name():
+                self._command(context, "dvc", "--wait-for-lock", "pull")
+            self._command(context, "tasks", "release", self.dataset)
+            place = root / ".dvc" / "tmp" / f"release-{self.dataset}.json"
+            outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         _report({"task": self.task_id, "release": outcome})
         if not outcome["new"]:
             raise AirflowSkipException(f"unchanged, still {outcome['version']}")
@@ -192,9 +276,11 @@ class CloseWorktreeOperator(_DatasetOperator):
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Keep the run's dvc.lock and remove the worktree."""
+        from tasks import git_remote
         from tasks.worktrees import close_worktree
 
-        close_worktree(Path(self.project), self.dataset, context["run_id"])
+        if git_remote.name() is None:  # else each task has closed its own
+            close_worktree(Path(self.project), self.dataset, context["run_id"])
 
 
 class ExplainOperator(BaseOperator):
@@ -207,6 +293,32 @@ class ExplainOperator(BaseOperator):
     def execute(self, context: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Never succeeds."""
         raise AirflowFailException(self.fault)
+
+
+def _name(context: Mapping[str, Any]) -> str:
+    """What names the task's worktree among those of its dataset on this machine."""
+    from tasks import git_remote
+
+    run_id: str = context["run_id"]
+    return f"{run_id}/{context['ti'].task_id}" if git_remote.name() else run_id
+
+
+def _before(task: Any) -> list[str]:
+    """Ids of all tasks that a task waits for."""
+    found: dict[str, Any] = {}
+    waiting = list(task.upstream_list)
+    while waiting:
+        other = waiting.pop()
+        if other.task_id not in found:
+            found[other.task_id] = other
+            waiting += other.upstream_list
+    return sorted(found)
+
+
+def _fault(error: Any) -> dict[str, Any]:
+    """One of our errors in the form in which commands tell theirs."""
+    kind = type(error).__name__
+    return {"type": kind, "message": str(error), "retryable": error.retryable}
 
 
 def _environment() -> dict[str, str]:
@@ -228,48 +340,6 @@ def _secret(connection: str | None) -> dict[str, str]:
     if address.startswith("postgres://"):
         address = "postgresql://" + address.removeprefix("postgres://")
     return {connection: address}
-
-
-@contextlib.contextmanager
-def _only_one(root: Path, task: str) -> Iterator[Any]:
-    """Let no process of an earlier try of this task live on beside this one.
-
-    The command inherits the locked file, so the lock is held as long as it lives, even where its
-    operator was killed. The file names its process group.
-    """
-    place = root / ".dvc" / "tmp" / f"{task}.leader"
-    place.parent.mkdir(exist_ok=True)
-    with place.open("a+") as leader:
-        try:
-            fcntl.flock(leader, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            leader.seek(0)
-            _end_group(int(leader.read()))
-            fcntl.flock(leader, fcntl.LOCK_EX)
-        leader.truncate(0)
-        yield leader
-
-
-def _end_group(group: int, reap: Callable[[], object] = lambda: None) -> None:
-    """End a process group; `reap` collects a leader that is our own child, or it never goes."""
-    deadline = time.monotonic() + KILL_AFTER_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            reap()
-            os.killpg(group, 0)
-            time.sleep(0.05)
-        os.killpg(group, signal.SIGKILL)
-
-
-def _told(fault: Path, status: int) -> dict[str, Any]:
-    """What the command wrote about its failure; a killed one could not write."""
-    if fault.exists():
-        told: dict[str, Any] = json.loads(fault.read_text(encoding="utf-8"))
-        return told
-    how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    message = f"ended with {how} and without a word; its output is in the log"
-    return {"type": "ProofmintError", "message": message, "retryable": True}
 
 
 def _report(event: Mapping[str, Any]) -> None:

@@ -8,14 +8,18 @@ work and the dataset's branch do not grow with the number of datasets. It starts
 dvc.lock: DVC's run cache, which all worktrees share, knows what any run ever computed, so a stage
 that is not new is checked out instead of run. What is kept of a run is enough to open its worktree
 again: that is how a failed task can be cleared days later.
+
+Where workers share no disk, each task has a worktree of its own for as long as it works, made of
+the same three facts, which it is handed (`RunRecord`, `own_worktree`).
 """
 
 import configparser
+import contextlib
 import hashlib
 import io
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +55,17 @@ class Worktree:
     """Files that differ in the project's folder; the run does not see these changes."""
 
 
+@dataclass(frozen=True)
+class RunRecord:
+    """What it takes to open the worktree of a run on any machine that has the commit."""
+
+    commit: str
+    params: str
+    """Text of params.yaml, narrowed to the dataset and with the run's own settings."""
+    lock: str = ""
+    """Text of dvc.lock: what is known of outputs; empty: nothing."""
+
+
 def path_of(project: Path, dataset: str, run_id: str) -> Path:
     """Where the worktree of a run is, open or not."""
     return state_of(project) / "worktrees" / dataset / _slug(run_id)
@@ -74,11 +89,13 @@ def open_worktree(
     place, record = path_of(project, dataset, run_id), _record_of(project, dataset, run_id)
     with locked(record / "lock"):
         if not (record / "commit").exists():
-            _start_record(project, record, dataset, overrides or {})
-        commit = (record / "commit").read_text(encoding="utf-8")
-        if not _is_open(place, commit):
-            _build(project, place, record, commit)
-    return Worktree(place, commit, uncommitted(project, dataset))
+            _write_record(record, start_record(project, dataset, overrides))
+        found = _read_record(record)
+        if not _is_open(place, found.commit):
+            _build(project, place, found)
+            if found.lock:
+                dvc(place, "checkout", "--quiet", "--force", "--allow-missing")
+    return Worktree(place, found.commit, uncommitted(project, dataset))
 
 
 def close_worktree(project: Path, dataset: str, run_id: str) -> None:
@@ -88,6 +105,43 @@ def close_worktree(project: Path, dataset: str, run_id: str) -> None:
         if (place / LOCK_FILE).exists():
             shutil.copyfile(place / LOCK_FILE, record / LOCK_FILE)
         _remove(project, place)
+
+
+def start_record(
+    project: Path, dataset: str, overrides: Mapping[str, Any] | None = None
+) -> RunRecord:
+    """What a run that starts now works with: the commit that is checked out in the project.
+
+    Raises:
+        ParamsError: the commit has no such dataset, or there is no such setting.
+    """
+    commit = git(project, "rev-parse", "HEAD")
+    params = narrow(git(project, "show", f"{commit}:{PARAMS_FILE}") + "\n", dataset, overrides)
+    return RunRecord(commit, params)
+
+
+@contextlib.contextmanager
+def own_worktree(project: Path, dataset: str, name: str, record: RunRecord) -> Iterator[Path]:
+    """A worktree for the length of the block, which starts with the dvc.lock of the record.
+
+    Args:
+        project: the clone of this machine.
+        dataset: the one that the record is about.
+        name: any text that names it among those of this dataset. One that a killed process left
+            is found again, so that what still runs in it can be ended.
+        record: what was handed over.
+    """
+    place = path_of(project, dataset, name)
+    with locked(_record_of(project, dataset, name) / "lock"):
+        if not _is_open(place, record.commit):
+            _build(project, place, record)
+        _write_lock(place, record.lock)
+    try:
+        yield place
+    finally:
+        with locked(_record_of(project, dataset, name) / "lock"):
+            _remove(project, place)
+        shutil.rmtree(_record_of(project, dataset, name), ignore_errors=True)
 
 
 def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
@@ -150,12 +204,20 @@ def _override(entry: Any, overrides: Mapping[str, Any]) -> None:
         section[key] = value
 
 
-def _start_record(project: Path, record: Path, dataset: str, overrides: Mapping[str, Any]) -> None:
-    commit = git(project, "rev-parse", "HEAD")
-    params = narrow(git(project, "show", f"{commit}:{PARAMS_FILE}") + "\n", dataset, overrides)
-    record.mkdir(parents=True, exist_ok=True)
-    (record / PARAMS_FILE).write_text(params, encoding="utf-8")
-    (record / "commit").write_text(commit, encoding="utf-8")  # last: it says that the rest is there
+def _write_record(place: Path, record: RunRecord) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / PARAMS_FILE).write_text(record.params, encoding="utf-8")
+    # Last: it says that the rest is there.
+    (place / "commit").write_text(record.commit, encoding="utf-8")
+
+
+def _read_record(place: Path) -> RunRecord:
+    lock = place / LOCK_FILE
+    return RunRecord(
+        commit=(place / "commit").read_text(encoding="utf-8"),
+        params=(place / PARAMS_FILE).read_text(encoding="utf-8"),
+        lock=lock.read_text(encoding="utf-8") if lock.exists() else "",
+    )
 
 
 def _is_open(place: Path, commit: str) -> bool:
@@ -170,25 +232,25 @@ def _is_open(place: Path, commit: str) -> bool:
         return False
 
 
-def _build(project: Path, place: Path, record: Path, commit: str) -> None:
+def _build(project: Path, place: Path, record: RunRecord) -> None:
     _remove(project, place)  # what a killed run left
     place.parent.mkdir(parents=True, exist_ok=True)
     # No hooks: `dvc install` and pre-commit hook into checkouts.
-    git(
-        project, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", str(place), commit
-    )
-    shutil.copyfile(record / PARAMS_FILE, place / PARAMS_FILE)
-    (place / LOCK_FILE).unlink(missing_ok=True)
-    again = (record / LOCK_FILE).exists()
-    if again:
-        shutil.copyfile(record / LOCK_FILE, place / LOCK_FILE)
+    add = ("worktree", "add", "--detach", str(place), record.commit)
+    git(project, "-c", "core.hooksPath=/dev/null", *add)
+    (place / PARAMS_FILE).write_text(record.params, encoding="utf-8")
+    _write_lock(place, record.lock)
     settings = _dvc_settings(project, place)
     draft = place / ".dvc" / "config.draft"
     with draft.open("w", encoding="utf-8") as stream:
         settings.write(stream)
     draft.rename(place / ".dvc" / "config.local")
-    if again:
-        dvc(place, "checkout", "--quiet", "--force", "--allow-missing")
+
+
+def _write_lock(place: Path, lock: str) -> None:
+    (place / LOCK_FILE).unlink(missing_ok=True)
+    if lock:
+        (place / LOCK_FILE).write_text(lock, encoding="utf-8")
 
 
 def _remove(project: Path, place: Path) -> None:
