@@ -8,6 +8,7 @@
     │   ├── SchemaError       4  schema.json and the data disagree
     │   └── NothingToLearn    4  nothing varies in the training rows
     ├── SourceError           5  the source answered, but not with what was asked for
+    │   ├── EmptyPartition    5  no row has a date in the partition: there is nothing to do
     │   └── SourceUnavailable 5  the source did not answer: worth a retry
     │       └── SourceChanged 5  the state that was being read is gone: read all of it again
     │           └── SourceRewound 5  it ends before where it ended at the last run
@@ -62,6 +63,10 @@ class SourceError(ProofmintError):
     """A source answered, but without the table, column or file that was asked for."""
 
     exit_code = 5
+
+
+class EmptyPartition(SourceError):
+    """No row of a source has a date in the partition that was asked for."""
 
 
 class SourceUnavailable(SourceError):

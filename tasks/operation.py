@@ -1,4 +1,4 @@
-"""What is done with a dataset around its pipeline: approval, access, alerts, targets, retention.
+"""What is done with a dataset around its pipeline: partitions, approval, access, alerts, targets.
 
 None of it decides a byte of a release: it is left out of the evidence, so that another address for
 alerts is no new version. Secrets never stand here: `connection` names an environment variable or
@@ -6,8 +6,9 @@ an Airflow connection.
 """
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 ConnectionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
 
@@ -39,6 +40,28 @@ class AccessParams(Record):
     )
 
 
+class PartitionParams(Record):
+    column: str = Field(
+        min_length=1, description="of dates or timestamps, in the source's one table"
+    )
+    by: Literal["day", "week", "month", "year"] = Field(
+        description="how much one run, and one release, is about; weeks are those of ISO 8601"
+    )
+    timezone: str = Field(
+        default="UTC",
+        description="in which days begin and the schedule counts, such as Europe/Berlin",
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("expected the name of a time zone, such as Europe/Berlin") from error
+        return name
+
+
 class AlertParams(Record):
     mail: list[str] = Field(default=[], description="addresses told of refusals and failures")
     webhook: ConnectionName | None = Field(
@@ -51,6 +74,6 @@ class AlertParams(Record):
 
 Approval = Literal["none", "required"]
 
-OPERATIONAL = ("schedule", "approval", "access", "alerts")
+OPERATIONAL = ("schedule", "partition", "approval", "access", "alerts")
 """Settings of a dataset, and of its `publish` section, that no release holds."""
 OPERATIONAL_OF_PUBLISHING = ("to", "keep")

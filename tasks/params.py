@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.constraints.declared import Constraint
 from tasks.errors import ParamsError
-from tasks.operation import AccessParams, AlertParams, Approval, TargetParams
+from tasks.operation import AccessParams, AlertParams, Approval, PartitionParams, TargetParams
 from tasks.schema import Kind
 
 PARAMS_FILE = "params.yaml"
@@ -323,10 +323,25 @@ class DatasetParams(Record):
         default="none",
         description="required: a person who has seen the evidence must say yes before each version",
     )
+    partition: PartitionParams | None = Field(
+        default=None,
+        description="one run and one release for each day, week, month or year of the rows; null: for"
+        " all rows",
+    )
     access: AccessParams = Field(default=AccessParams(), description="who may see it in Airflow")
     alerts: AlertParams = Field(
         default=AlertParams(), description="who is told of refusals, failures and late runs"
     )
+
+    @model_validator(mode="after")
+    def _partitions_are_read_whole(self) -> Self:
+        given = self.source.settings
+        if self.partition and (taken := sorted({"watermark", "between"} & given.keys())):
+            raise ValueError(
+                f"either partition or source.{taken[0]}: each partition is read whole, from its first"
+                " day to its last one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _constraints_are_for_tables(self) -> Self:

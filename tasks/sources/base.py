@@ -26,6 +26,7 @@ from tasks.errors import ParamsError, SourceError
 from tasks.params import Record, validated
 from tasks.privacy.pii.search import find, kinds
 from tasks.schema import Column, DatasetSchema, ForeignKey, Kind, Meaning, TableSchema, type_name
+from tasks.sources._between import Between
 
 OBSERVED_ROWS = 100_000
 """Rows at the start of a table whose values decide the meanings of its columns."""
@@ -65,6 +66,10 @@ class SourceSettings(Record):
         default={},
         description="by column, whether it holds personal data, where its values would mislead: true,"
         " false, or its kind (a file of tasks/privacy/pii/kinds: email, person_name ...)",
+    )
+    between: Between | None = Field(
+        default=None,
+        description="only the rows whose date lies in an interval; `partition` sets it for each run",
     )
     memory_mib: int = Field(
         default=192, ge=16, description="memory for the rows that are on their way, in MiB"

@@ -71,6 +71,7 @@ class SqlSource(Source):
             workers=self.settings.workers or os.cpu_count() or 1,
             batch_bytes=self.batch_bytes(),
             watermark=self.settings.watermark,
+            between=self.settings.between,
             project=self.project,
         )
         dialect = _SAME_DIALECT.get(url.get_backend_name(), url.get_backend_name())

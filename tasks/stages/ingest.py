@@ -15,6 +15,7 @@ from tasks.cache import Cache
 from tasks.engines._progress import LoadProgress
 from tasks.engines.base import Engine
 from tasks.errors import (
+    EmptyPartition,
     ParamsError,
     SchemaError,
     SourceChanged,
@@ -33,6 +34,7 @@ from tasks.schema import (
     arrow_type,
 )
 from tasks.snapshots import Merge, Snapshot, Snapshots
+from tasks.sources._between import check_schema, rows_between
 from tasks.sources.base import (
     MADE_MISSING,
     OBSERVED_ROWS,
@@ -81,6 +83,7 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
         ParamsError: the settings of the source are wrong, or a constraint does not fit the columns.
         SourceUnavailable: the source does not answer.
         SourceError: it has not what was asked for, or no rows of it.
+        EmptyPartition: it has rows, but none in the interval that is asked for.
     """
     started = time.time()
     try:
@@ -133,6 +136,8 @@ class _Pull:
         # Whatever happens, threads end before the connections that they read from.
         with source, self._engine, new_folder(raw) as draft:
             declared = _answer(source.schema)
+            if source.settings.between is not None:
+                check_schema(declared, source.settings.between)
             snapshots = Snapshots(Cache.of(self._project), self._params.source, declared)
             if not self._is_whole:
                 self._last = snapshots.last()
@@ -167,6 +172,10 @@ class _Pull:
             batches = self._merged(draft / ".new", table, last)
         n_rows = write_table(draft, table, batches, memory_bytes=self._writer_bytes)
         shutil.rmtree(draft / ".new", ignore_errors=True)
+        if n_rows == 0 and (between := self._source.settings.between) is not None:
+            raise EmptyPartition(
+                f"{table.name}: no row has {between}; there is nothing to make a dataset of"
+            )
         if n_rows == 0:
             counted = _in_words(self._counts())
             raise SourceError(
@@ -181,7 +190,10 @@ class _Pull:
         parts = list(_answer(lambda: self._source.parts(table)))
         with LoadProgress(table.name, len(parts)) as progress:
             loaded = self._engine.load(self._source, table, parts, progress.part)
-            yield from progress.watch(loaded)
+            rows = progress.watch(loaded)
+            if (between := self._source.settings.between) is not None:
+                rows = rows_between(rows, table, between)
+            yield from rows
 
     def _merged(self, folder: Path, table: TableSchema, last: Snapshot) -> Iterator[pa.RecordBatch]:
         """The rows of the last run, without those that came again, and then what came since."""

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from tasks.errors import ParamsError, SourceError, SourceRewound
 from tasks.schema import TableSchema
+from tasks.sources._between import Between
 from tasks.sources.base import Part
 
 QUERY_TABLE = "data"
@@ -46,6 +47,7 @@ class Access:
             open.
         batch_bytes: memory that one batch may take.
         watermark: the column whose values only grow, in every table; None: none.
+        between: the rows that are wanted; a reader may leave the others out, or give all; None: all.
         project: folder from which the path of a database in a file counts.
     """
 
@@ -54,6 +56,7 @@ class Access:
     workers: int
     batch_bytes: int
     watermark: str | None = None
+    between: Between | None = None
     project: Path = Path()
 
 

@@ -21,11 +21,13 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.schema import TableSchema
+from tasks.sources._between import warn_of_missing
 from tasks.sources.base import Part, made_missing
 from tasks.sources.databases._postgresql.catalogue import Catalogue, Place
 from tasks.sources.databases._postgresql.copying import BLOCK_BYTES, Decoder, batches
 from tasks.sources.databases._postgresql.relation import (
     Relation,
+    between_days,
     last_watermark,
     later,
     measured,
@@ -74,7 +76,7 @@ class PostgresqlDatabase(Database):
             relation = _relation(catalogue, place, names[place.oid])
             if relation.attributes:  # may all of them be read?
                 self._snapshot.rows(relation.select("false"), what=relation.what)
-            relation = self._known(relation)
+            relation = self._known(self._between(relation))
             links = tuple(catalogue.links(place, names))
             found.append(relation.schema().model_copy(update={"foreign_keys": links}))
         return found
@@ -88,7 +90,8 @@ class PostgresqlDatabase(Database):
             described = cursor.description or []
         check_names([str(column[0]) for column in described])
         attributes = tuple(Catalogue(self._snapshot).of_query(described))
-        return self._known(Relation(QUERY_TABLE, "the query", sql, attributes)).schema()
+        relation = Relation(QUERY_TABLE, "the query", sql, attributes)
+        return self._known(self._between(relation)).schema()
 
     def parts(self, table: TableSchema, after: dict[str, Any] | None) -> Sequence[Part]:
         """See `Database.parts`."""
@@ -143,6 +146,20 @@ class PostgresqlDatabase(Database):
                 for column, n_lost in lost.items():
                     found[made_missing(table, column)] += n_lost
         return dict(sorted(found.items()))
+
+    def _between(self, relation: Relation) -> Relation:
+        """The rows of a partition alone, where one is asked for: the server finds them by an index."""
+        if (between := self.access.between) is None:
+            return relation
+        restricted = between_days(relation, between)
+        if relation.attribute(between.column).nullable:
+            ((n_missing,),) = self._snapshot.rows(
+                f"SELECT count(*) FROM {relation.sql} WHERE {column_of(between.column)} IS NULL",  # noqa: S608
+                what=relation.what,
+            )
+            if n_missing:
+                warn_of_missing(relation.name, between, n_missing)
+        return restricted
 
     def _known(self, relation: Relation) -> Relation:
         """The relation with its types, remembered for `parts`."""

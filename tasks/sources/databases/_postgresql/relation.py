@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.schema import TableSchema
+from tasks.sources._between import Between
 from tasks.sources.base import column, table_schema
 from tasks.sources.databases._postgresql.catalogue import Attribute
 from tasks.sources.databases._postgresql.session import Snapshot, column_of, literal
@@ -180,6 +181,21 @@ def later(relation: Relation, watermark: str, last: str) -> str:
     """The condition of the rows that came since, and of those of the last watermark again."""
     kind = relation.attribute(watermark).type.name
     return f"{column_of(watermark)} >= {literal(last)}::{kind}"
+
+
+def between_days(relation: Relation, between: Between) -> Relation:
+    """The rows whose date lies between two days, as one part.
+
+    Raises:
+        ParamsError: there is no such column, or it holds no dates.
+    """
+    # A numeric that says no precision has no type yet.
+    types = {a.name: a.type.arrow or pa.decimal128(MAX_DIGITS) for a in relation.attributes}
+    first, beyond = between.bounds(relation.name, types.get(between.column))
+    name, kind = column_of(between.column), relation.attribute(between.column).type.name
+    low, high = (f"{literal(value.isoformat())}::{kind}" for value in (first, beyond))
+    rows = f"(SELECT * FROM {relation.sql} WHERE {name} >= {low} AND {name} < {high}) AS data"  # noqa: S608
+    return replace(relation, sql=rows, leading=frozenset(), n_bytes=None)
 
 
 def last_watermark(relation: Relation, watermark: str, snapshot: Snapshot) -> str | None:
