@@ -1,6 +1,6 @@
 """dvc.yaml and params.yaml as stages and edges, for everyone who must know the pipeline's graph.
 
-The one module of ours that DAG files import: PyYAML and the standard library only. It reads the
+What DAG files import of ours, with `tasks.partitions`: PyYAML and the standard library only. It reads the
 part of DVC's templating that dvc.yaml uses (`foreach: ${datasets}`, `${key}`, `${item.…}`); a test
 compares the result with DVC's own reading.
 """
@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
+
+from tasks.partitions import KEY_FORMATS, base_of, key_of
 
 PIPELINE_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
@@ -132,6 +135,30 @@ def _check_form(name: str, entry: Any) -> None:
                 f"datasets.{name}.{section} in {PARAMS_FILE}: expected a {kind.__name__},"
                 f" found {found!r}; `proofmint check {name}` tells more"
             )
+    _check_partition(name, entry)
+
+
+def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
+    """That the schedule of a partitioned dataset can be made, and that no other has such a name."""
+    where = f"datasets.{name}.partition in {PARAMS_FILE}"
+    if key_of(name) is not None and "between" not in entry["source"]:
+        raise PipelineError(
+            f"datasets.{name} in {PARAMS_FILE}: a name that ends like this is that of a partition of"
+            f" {base_of(name)!r}; give the dataset another one"
+        )
+    if (given := entry.get("partition")) is None:
+        return
+    if not isinstance(given, dict) or given.get("by") not in KEY_FORMATS:
+        raise PipelineError(
+            f"{where}: expected {{column: …, by: {'|'.join(KEY_FORMATS)}}}, found {given!r}"
+        )
+    try:
+        ZoneInfo(given.get("timezone", "UTC"))
+    except (TypeError, ValueError, OSError, KeyError) as error:
+        raise PipelineError(
+            f"{where}: expected `timezone` to be one such as Europe/Berlin, found"
+            f" {given['timezone']!r}"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,9 @@ dvc.lock: DVC's run cache, which all worktrees share, knows what any run ever co
 that is not new is checked out instead of run. What is kept of a run is enough to open its worktree
 again: that is how a failed task can be cleared days later.
 
+A partition (`tasks.partitions`) is a dataset that only its runs have: its entry in params.yaml is made
+from that of the partitioned dataset, and its suites are copies under its name.
+
 Where workers share no disk, each task has a worktree of its own for as long as it works, made of
 the same three facts, which it is handed (`RunRecord`, `own_worktree`).
 """
@@ -17,19 +20,21 @@ import configparser
 import contextlib
 import hashlib
 import io
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.errors import ParamsError, WorkspaceError
-from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load_dataset
-from tasks.workspace import dvc, git, locked, state_of
+from tasks.partitions import PartitionError, base_of, key_of, parse
+from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load_dataset, load_each
+from tasks.workspace import Gate, Layout, dvc, git, locked, state_of
 
 LOCK_FILE = "dvc.lock"
 
@@ -92,7 +97,7 @@ def open_worktree(
             _write_record(record, start_record(project, dataset, overrides))
         found = _read_record(record)
         if not _is_open(place, found.commit):
-            _build(project, place, found)
+            _build(project, place, found, dataset)
             if found.lock:
                 dvc(place, "checkout", "--quiet", "--force", "--allow-missing")
     return Worktree(place, found.commit, uncommitted(project, dataset))
@@ -134,7 +139,7 @@ def own_worktree(project: Path, dataset: str, name: str, record: RunRecord) -> I
     place = path_of(project, dataset, name)
     with locked(_record_of(project, dataset, name) / "lock"):
         if not _is_open(place, record.commit):
-            _build(project, place, record)
+            _build(project, place, record, dataset)
         _write_lock(place, record.lock)
     try:
         yield place
@@ -146,7 +151,8 @@ def own_worktree(project: Path, dataset: str, name: str, record: RunRecord) -> I
 
 def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
     """Files that decide what the stages of a dataset do and that differ from the commit."""
-    stages = load_dataset(root, dataset).stages
+    # The project has the partitioned dataset, and only worktrees have the partition.
+    stages = load_dataset(root, dataset if dataset in load_each(root) else base_of(dataset)).stages
     paths = {PIPELINE_FILE, PARAMS_FILE, "tasks", *(dep for stage in stages for dep in stage.deps)}
     listing = git(
         root,
@@ -167,8 +173,10 @@ def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
 def narrow(text: str, dataset: str, overrides: Mapping[str, Any] | None = None) -> str:
     """params.yaml with one dataset alone and some of its settings changed; comments are kept.
 
+    The dataset may be a partition of one: then the entry is that one's, made to read its rows.
+
     Raises:
-        ParamsError: not YAML, no such dataset, or no such setting.
+        ParamsError: not YAML, no such dataset or partition, or no such setting.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -176,7 +184,7 @@ def narrow(text: str, dataset: str, overrides: Mapping[str, Any] | None = None) 
     try:
         content = yaml.load(text)
         datasets = content["datasets"]
-        entry = datasets[dataset]
+        entry = datasets[dataset] if dataset in datasets else _entry_of(datasets, dataset)
     except (YAMLError, KeyError, TypeError) as error:
         raise ParamsError(
             f"the committed {PARAMS_FILE} has no dataset {dataset!r} that can be read;"
@@ -188,6 +196,41 @@ def narrow(text: str, dataset: str, overrides: Mapping[str, Any] | None = None) 
     stream = io.StringIO()
     yaml.dump(content, stream)
     return stream.getvalue()
+
+
+def _entry_of(datasets: Any, name: str) -> Any:
+    """The entry of a partition, put among the datasets.
+
+    Raises:
+        KeyError: there is no dataset that it could be a partition of.
+        ParamsError: that one is partitioned otherwise, or not at all.
+    """
+    base, key = base_of(name), key_of(name)
+    entry = datasets[base]
+    given = entry.get("partition")
+    if key is None or not given:
+        raise ParamsError(
+            f"expected datasets.{base} in {PARAMS_FILE} to say `partition:`, because {name!r} is a"
+            " partition; write it and commit it"
+        )
+    try:
+        partition = parse(key, str(given["by"]))
+    except PartitionError as error:
+        raise ParamsError(f"datasets.{base}.partition: {error}") from error
+    del entry["partition"]
+    entry["source"]["between"] = {
+        "column": given["column"],
+        "start": partition.start.isoformat(),
+        "end": partition.end.isoformat(),
+        "timezone": given.get("timezone", "UTC"),
+    }
+    about = entry["publish"]
+    about["title"] = f"{about['title']}, {key}"
+    about["description"] = (
+        f"{about['description'].rstrip()}\n\nRows from {partition.start} to before {partition.end}."
+    )
+    datasets[name] = entry
+    return entry
 
 
 def _override(entry: Any, overrides: Mapping[str, Any]) -> None:
@@ -232,7 +275,7 @@ def _is_open(place: Path, commit: str) -> bool:
         return False
 
 
-def _build(project: Path, place: Path, record: RunRecord) -> None:
+def _build(project: Path, place: Path, record: RunRecord, dataset: str) -> None:
     _remove(project, place)  # what a killed run left
     place.parent.mkdir(parents=True, exist_ok=True)
     # No hooks: `dvc install` and pre-commit hook into checkouts.
@@ -240,11 +283,25 @@ def _build(project: Path, place: Path, record: RunRecord) -> None:
     git(project, "-c", "core.hooksPath=/dev/null", *add)
     (place / PARAMS_FILE).write_text(record.params, encoding="utf-8")
     _write_lock(place, record.lock)
+    _write_suites(place, dataset)
     settings = _dvc_settings(project, place)
     draft = place / ".dvc" / "config.draft"
     with draft.open("w", encoding="utf-8") as stream:
         settings.write(stream)
     draft.rename(place / ".dvc" / "config.local")
+
+
+def _write_suites(place: Path, dataset: str) -> None:
+    """The suites of a partition are those of the partitioned dataset."""
+    if key_of(dataset) is None:
+        return
+    base, own = Layout(place, base_of(dataset)), Layout(place, dataset)
+    for gate in get_args(Gate):
+        if base.suite(gate).exists() and not own.suite(gate).exists():
+            suite = json.loads(base.suite(gate).read_text(encoding="utf-8"))
+            suite["name"] = own.suite(gate).stem
+            text = json.dumps(suite, ensure_ascii=False, indent=1) + "\n"
+            own.suite(gate).write_text(text, encoding="utf-8")
 
 
 def _write_lock(place: Path, lock: str) -> None:
