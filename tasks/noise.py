@@ -105,6 +105,8 @@ def _make_key(place: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(new_key())
+            stream.flush()
+            os.fsync(stream.fileno())
         os.link(draft, place)
     except FileExistsError:
         pass

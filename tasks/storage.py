@@ -9,6 +9,7 @@ rows give the same bytes.
 """
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -32,28 +33,31 @@ from tasks.shards import ROW_GROUP_ROWS, WRITER_BYTES, open_shard, write_shards
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the block ends well, and is removed if not.
 
-    What stood at `target` before stays until the new folder is whole, so a reader never sees a
-    half-written one.
+    What stood at `target` before stays until the new folder is whole and on the disk, so neither a
+    reader nor a power loss ever finds a half-written one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield draft
         draft.chmod(0o755)
-        if target.exists():
+        _sync_files(draft)
+        if not target.exists():
+            os.replace(draft, target)
+        elif _exchange(draft, target):
+            shutil.rmtree(draft)
+        else:
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             os.replace(target, old / target.name)
             os.replace(draft, target)
             shutil.rmtree(old)
-        else:
-            os.replace(draft, target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
 
 
 def write_json(path: Path, content: Any, *, encrypt: bool = False) -> None:
-    """Write `content` whole or not at all; equal contents give equal bytes.
+    """Write `content` whole or not at all, whatever happens; equal contents give equal bytes.
 
     Args:
         path: of the file; encrypted, its name has `.enc` behind.
@@ -67,7 +71,17 @@ def write_json(path: Path, content: Any, *, encrypt: bool = False) -> None:
         path = encrypted_path(path)
     else:
         draft.write_text(text, encoding="utf-8")
+    sync_file(draft)
     os.replace(draft, path)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file is on the disk: a name that a power loss outlives must not name nothing."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def encrypted_path(path: Path) -> Path:
@@ -254,6 +268,21 @@ def digest(path: Path) -> str:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            sync_file(path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change their names in one step; False: this system or its disk cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2), Linux
+    if rename is None:
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0)
 
 
 @contextlib.contextmanager

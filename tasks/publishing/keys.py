@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tasks.errors import VerificationError, WorkspaceError
+from tasks.storage import sync_file
 
 _KEY_FILE = "keys/ed25519.pem"
 _PUBLIC_KEY_FILE = "keys/ed25519.pub.pem"
@@ -36,6 +37,7 @@ def signing_key(state: Path) -> Ed25519PrivateKey:
         raise WorkspaceError(f"expected a private key without a password at {place}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise WorkspaceError(f"expected an Ed25519 key at {place}, found {type(key).__name__}")
+    _write_public_half(state / _PUBLIC_KEY_FILE, key)
     return key
 
 
@@ -70,7 +72,7 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def _make_key(state: Path) -> None:
-    place, public = state / _KEY_FILE, state / _PUBLIC_KEY_FILE
+    place = state / _KEY_FILE
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     # mkstemp makes a file that only its owner can read; a link never replaces the key of a run
@@ -85,9 +87,19 @@ def _make_key(state: Path) -> None:
                     serialization.NoEncryption(),
                 )
             )
+        sync_file(Path(draft))
         os.link(draft, place)
-        public.write_text(public_pem(key.public_key()), encoding="ascii")
     except FileExistsError:
         pass
     finally:
         Path(draft).unlink()
+
+
+def _write_public_half(public: Path, key: Ed25519PrivateKey) -> None:
+    """Put the public half beside a key, which may have been made by a process that then died."""
+    if not public.exists():
+        handle, draft = tempfile.mkstemp(dir=public.parent)
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(public_pem(key.public_key()))
+        Path(draft).chmod(0o644)
+        os.replace(draft, public)
