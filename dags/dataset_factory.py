@@ -3,8 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Asset, Param
+from airflow.sdk import DAG, Asset, AsyncCallback, DeadlineAlert, DeadlineReference, Param
+from proofmint_alerts import Alert
+from proofmint_approval import ApproveOperator
 from proofmint_operators import (
+    APPROVE_TASK,
     CloseWorktreeOperator,
     ExplainOperator,
     OpenWorktreeOperator,
@@ -101,6 +104,24 @@ def stage_task(stage: Stage, connection: str | None) -> StageOperator:
     )
 
 
+def told(dataset: Dataset) -> dict[str, object]:
+    """Who is told of what happens to a dataset, and how."""
+    alerts = dataset.params.get("alerts") or {}
+    return {"mail": alerts.get("mail") or [], "webhook": alerts.get("webhook")}
+
+
+def deadline(dataset: Dataset) -> DeadlineAlert | None:
+    """The moment after which people are told that a run is late; None: it may take its time."""
+    minutes = (dataset.params.get("alerts") or {}).get("deadline_minutes")
+    if minutes is None:
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=AsyncCallback("proofmint_alerts.late", {"minutes": minutes, **told(dataset)}),
+    )
+
+
 def dataset_dag(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     with DAG(
@@ -113,6 +134,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         max_active_runs=4,
         params=trigger_form(dataset),
         tags={"proofmint", dataset.params["kind"], dataset.params["generator"]},
+        deadline=deadline(dataset),
         default_args={
             "owner": "proofmint",
             "project": str(PROJECT),
@@ -122,6 +144,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=10),
             "execution_timeout": timedelta(minutes=30),
+            "on_failure_callback": Alert(**told(dataset)) if any(told(dataset).values()) else None,
         },
     ) as dag:
         opened = OpenWorktreeOperator(task_id="open_worktree").as_setup()
@@ -139,13 +162,17 @@ def dataset_dag(dataset: Dataset) -> DAG:
             asset=Asset(name=dataset.name, uri=f"x-proofmint://releases/{dataset.name}"),
             execution_timeout=timedelta(hours=6),  # it pushes the data
         )
+        last = released
+        if dataset.params.get("approval") == "required":
+            last = ApproveOperator(task_id=APPROVE_TASK, **told(dataset))
+            last >> released
         for before, after in sorted(edges):
             stages[before] >> stages[after]
         for name, task in stages.items():
             if name not in followers:
                 opened >> task
             if name not in leaders:
-                task >> released
+                task >> last
         released >> CloseWorktreeOperator(task_id="close_worktree").as_teardown(setups=opened)
     return dag
 

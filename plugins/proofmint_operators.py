@@ -33,6 +33,9 @@ from proofmint_stage_process import end_group, machine, only_one, told
 RECORD_KEY, LOCK_KEY = "record", "lock"
 """XComs of a run whose workers share no disk: what it works with, and each stage's lines of dvc.lock."""
 
+APPROVE_TASK = "approve"
+"""The task whose result is a person's yes, where a dataset needs one (see proofmint_approval.py)."""
+
 PROGRESS_FILE_VARIABLE = "PROOFMINT_PROGRESS_FILE"
 """Names a file to which each task that ends appends a line of JSON, for `run --airflow`."""
 
@@ -259,6 +262,7 @@ class ReleaseOperator(_DatasetOperator):
         with self._opened(context) as root:
             if git_remote.name():
                 self._command(context, "dvc", "--wait-for-lock", "pull")
+            self._keep_approval(context)
             self._command(context, "tasks", "release", self.dataset)
             place = root / ".dvc" / "tmp" / f"release-{self.dataset}.json"
             outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
@@ -269,6 +273,18 @@ class ReleaseOperator(_DatasetOperator):
             key: outcome[key] for key in ("version", "digest", "verdict", "dvc_revision", "commit")
         }
         return outcome
+
+
+    def _keep_approval(self, context: Mapping[str, Any]) -> None:
+        """Have the yes that a person gave to this run where `release` looks for it."""
+        if APPROVE_TASK not in self.upstream_task_ids:
+            return
+        from tasks import approvals
+        from tasks.workspace import state_of
+
+        if said := context["ti"].xcom_pull(task_ids=APPROVE_TASK):
+            approval = approvals.Approval.model_validate(said)
+            approvals.keep(state_of(Path(self.project)), self.dataset, approval)
 
 
 class CloseWorktreeOperator(_DatasetOperator):
