@@ -15,6 +15,9 @@
     ├── TrainingError         6  training or sampling cannot go on
     ├── VerificationError     7  a release is not what its proof says
     ├── WorkspaceError        8  git, DVC, a server or the disk is not as needed
+    │   ├── TargetUnavailable 8  a publishing target did not answer: worth a retry
+    │   ├── RemoteUnavailable 8  the git remote did not answer: worth a retry
+    │   └── RemoteMoved       8  another publisher was quicker there: worth a retry
     └── TrackingUnavailable   9  MLflow did not answer: worth a retry
 
 A message says what was expected, what was found and what to do. `retryable` is for Airflow: a
@@ -99,6 +102,24 @@ class WorkspaceError(ProofmintError):
     """The project folder, git, DVC or a local server is not in the state that is needed."""
 
     exit_code = 8
+
+
+class TargetUnavailable(WorkspaceError):
+    """A publishing target did not answer; a later try may succeed."""
+
+    retryable = True
+
+
+class RemoteUnavailable(WorkspaceError):
+    """The git remote did not answer or refused; a later try may succeed."""
+
+    retryable = True
+
+
+class RemoteMoved(WorkspaceError):
+    """Another publisher was quicker at the git remote; fetch and look again."""
+
+    retryable = True
 
 
 class TrackingUnavailable(ProofmintError):

@@ -10,25 +10,13 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.errors import WorkspaceError
+from tasks.errors import RemoteMoved, RemoteUnavailable, WorkspaceError
 from tasks.workspace import git, locked
 
 VARIABLE = "PROOFMINT_GIT_REMOTE"
 """Set on every worker that shares no disk with the others."""
 
 _NEVER_ASK = {"GIT_TERMINAL_PROMPT": "0"}
-
-
-class RemoteMoved(WorkspaceError):
-    """Another publisher was quicker; fetch and look again."""
-
-    retryable = True
-
-
-class RemoteUnavailable(WorkspaceError):
-    """The remote did not answer, or not as hoped; a later try may succeed."""
-
-    retryable = True
 
 
 def name() -> str | None:
@@ -42,9 +30,9 @@ def fetch_versions(root: Path, dataset: str) -> None:
     Raises:
         RemoteUnavailable: it does not answer.
     """
-    kinds = (f"refs/heads/datasets/{dataset}*", f"refs/tags/{dataset}@v*")
-    kinds += (f"refs/tags/withdrawn/{dataset}@v*",)
-    _fetch(root, *(f"+{kind}:{kind}" for kind in kinds))
+    kinds = ("heads/datasets/{}*", "tags/{}@v*", "tags/withdrawn/{}@v*")
+    refs = [f"refs/{kind.format(dataset)}" for kind in kinds]
+    _fetch(root, *(f"+{ref}:{ref}" for ref in refs))
 
 
 def provide_commit(root: Path, commit: str) -> None:

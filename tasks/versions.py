@@ -3,7 +3,8 @@
 A version is two commits on the branch. The first holds the code of the run with params.yaml and
 dvc.lock of this dataset alone: `dvc repro` there gives the release. The second adds the
 attestation, which names the first; the tag points at it. Branch and tag appear in one transaction,
-or not at all. Nobody's HEAD, index or files are touched.
+or not at all. Nobody's HEAD, index or files are touched. Where machines share the versions through a
+git remote (`tasks.git_remote`), the transaction is the remote's.
 
 A version that turned out wrong is withdrawn by a second tag, `withdrawn/adult@v2`, on the same
 commit: its message is the reason and the signed notice. Nothing is taken back from the history,
@@ -22,7 +23,9 @@ from typing import Any
 
 import yaml
 
+from tasks import git_remote
 from tasks.errors import WorkspaceError
+from tasks.refs import move_refs
 from tasks.workspace import git
 
 LOCK_FILE = "dvc.lock"
@@ -131,7 +134,7 @@ def withdraw_version(root: Path, version: Version, withdrawal: Withdrawal) -> No
     message = "\n\n".join([tag, withdrawal.reason, facts, withdrawal.notice])
     text = f"object {version.commit}\ntype commit\ntag {tag}\ntagger {who}\n\n{message}\n"
     tag_object = git(root, "mktag", stdin=text)
-    git(root, "update-ref", "--stdin", stdin=f"create refs/tags/{tag} {tag_object}\n")
+    _move(root, {f"refs/tags/{tag}": ("", tag_object)})
 
 
 def identity(root: Path) -> str:
@@ -219,9 +222,34 @@ def publish_version(root: Path, version: Version, previous: str | None) -> None:
     commit, tag, branch = version.commit, version.tag, branch_of(version.dataset)
     text = f"object {commit}\ntype commit\ntag {tag}\ntagger {who}\n\n{version.message}\n"
     tag_object = git(root, "mktag", stdin=text)
-    move = f"update {branch} {commit} {previous}" if previous else f"create {branch} {commit}"
-    create = f"create refs/tags/{tag} {tag_object}"
-    git(root, "update-ref", "--stdin", stdin=f"start\n{move}\n{create}\nprepare\ncommit\n")
+    _move(root, {f"refs/tags/{tag}": ("", tag_object), branch: (previous or "", commit)})
+
+
+def refresh(root: Path, dataset: str) -> None:
+    """Have the versions that other machines have published, where there are any.
+
+    Raises:
+        RemoteUnavailable: the git remote does not answer.
+    """
+    if git_remote.name():
+        git_remote.fetch_versions(root, dataset)
+
+
+def _move(root: Path, updates: Mapping[str, tuple[str, str]]) -> None:
+    """Move refs from what they must be now (empty: not there) to an object, all or none."""
+    if git_remote.name():
+        git_remote.push(root, updates)
+        return
+    move_refs(root, updates)
+
+
+def mend_branch(root: Path, dataset: str) -> None:
+    """Let the branch hold the newest version, where a power loss came between its tag and it."""
+    last, here = newest(root, dataset), tip(root, dataset)
+    if last is None or here == last.commit:
+        return
+    if here is None or not git(root, "rev-list", "-1", here, f"^{last.commit}"):
+        move_refs(root, {branch_of(dataset): (here or "", last.commit)})
 
 
 def tip(root: Path, dataset: str) -> str | None:

@@ -14,17 +14,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import approvals, versions
+from tasks import approvals, git_remote, versions
 from tasks.approvals import Approval
 from tasks.errors import (
     GateRefused,
     NotApproved,
     ProofmintError,
+    RemoteMoved,
     VerificationError,
     WorkspaceError,
 )
 from tasks.metrics import read_measurements
 from tasks.params import load_dataset as load_params
+from tasks.partitions import key_of
 from tasks.pipeline import PARAMS_FILE, load_dataset
 from tasks.publishing.attestation import (
     VERDICT_EVIDENCE,
@@ -43,6 +45,9 @@ from tasks.workspace import Layout, dvc, git, locked, project_of, state_of
 from tasks.worktrees import narrow, uncommitted
 
 _log = logging.getLogger(__name__)
+
+PUBLISH_ATTEMPTS = 5
+"""How often a version is made anew because a publisher on another machine was quicker."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +108,32 @@ def make_release(root: Path, dataset: str) -> Outcome:
     tracker = open_tracker(os.environ.get("MLFLOW_TRACKING_URI"), state / "mlflow")
     run_id = tracker.find_run(digest(at.model))
     with locked(state / "locks" / f"release-{dataset}"):
-        newest = versions.newest(project, dataset)
-        if newest is not None and newest.revision == revision:
-            version = newest
-        else:
-            version = _next_version(at, newest, revision, run_id)
-        _put_in_place(at, project, version)
-        _mark_model(at, tracker, run_id, version)
+        outcome = _published(at, project, revision, run_id)
+        _put_in_place(at, project, outcome.version)
+        _mark_model(at, tracker, run_id, outcome.version)
     _push(root)
-    return Outcome(version, new=version is not newest)
+    return outcome
+
+
+def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> Outcome:
+    """The version that has these bytes, the next one if none has.
+
+    Raises:
+        RemoteMoved: publishers on other machines were quicker each time.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        versions.refresh(project, at.dataset)
+        versions.mend_branch(project, at.dataset)
+        newest = versions.newest(project, at.dataset)
+        if newest is not None and newest.revision == revision:
+            return Outcome(newest, new=False)
+        try:
+            return Outcome(_next_version(at, newest, revision, run_id), new=True)
+        except RemoteMoved:
+            if attempt == PUBLISH_ATTEMPTS:
+                raise
 
 
 def check_committed(root: Path, dataset: str) -> None:
@@ -151,6 +173,8 @@ def _next_version(at: Layout, newest: Version | None, revision: str, run_id: str
         PARAMS_FILE: narrow((root / PARAMS_FILE).read_text("utf-8"), dataset),
         LOCK_FILE: versions.narrow_lock((root / LOCK_FILE).read_text("utf-8"), dataset),
     }
+    if key_of(dataset) is not None:  # a partition, whose suites were made in its worktree
+        files |= {str(path.relative_to(root)): path.read_text("utf-8") for path in at.suites}
     parents = [parent for parent in (previous, run_commit) if parent]
     source = versions.commit_files(root, run_commit, parents, files, f"{name}: params and lock\n")
     facts = ReleaseFacts(
@@ -255,7 +279,8 @@ def _push(root: Path) -> None:
     settings.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
     if settings.get("core", "remote", fallback=None):
         try:
-            dvc(root, "push", "--run-cache")
+            # Of machines that share no disk each has its own run cache: DVC copies a remote one whole.
+            dvc(root, "push", *([] if git_remote.name() else ["--run-cache"]))
         except ProofmintError as error:
             error.retryable = True
             raise
