@@ -63,16 +63,21 @@ def digits_folder(project: Path) -> Path:
 def fill(server: PostgresServer) -> str:
     """Make the database, table and role, unless they are there; return the reader's URL."""
     server.create_database(DATABASE)
-    columns, rows = _breast_cancer()
     with server.connect(DATABASE) as connection, connection.cursor() as cursor:
-        if _found(cursor, columns) != rows:
-            _replace(cursor, columns, rows)
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER,))
-        if cursor.fetchone() is None:
-            reader = sql.Identifier(READER)
-            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(reader))
-            cursor.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(reader))
+        fill_database(cursor)
     return server.url(DATABASE, READER)
+
+
+def fill_database(cursor: Any) -> None:
+    """Make the table and the role in the database of a psycopg2 cursor, unless they are there."""
+    columns, rows = _breast_cancer()
+    if _found(cursor, columns) != rows:
+        _replace(cursor, columns, rows)
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READER,))
+    if cursor.fetchone() is None:
+        reader = sql.Identifier(READER)
+        cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(reader))
+        cursor.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(reader))
 
 
 def write_digits(folder: Path) -> None:

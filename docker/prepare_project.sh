@@ -1,0 +1,36 @@
+#!/bin/sh
+# The project that workers write to: a clone of the mounted checkout, brought forward to its commit at each start.
+set -eu
+say() { echo "project: $*" >&2; }
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$PROOFMINT_CHECKOUT"
+wanted=$(git -C "$PROOFMINT_CHECKOUT" rev-parse HEAD) || {
+    say "expected a git repository with a commit at $PROOFMINT_CHECKOUT that uid $(id -u) can read;" \
+        "run compose in a clone of the project, and \`chmod -R go+rX .git\` if its files are private"
+    exit 1
+}
+if [ ! -d .git ]; then
+    git init --quiet --initial-branch main
+    # Versions that the checkout knows go on here; their tags come with the commits that they name.
+    git fetch --quiet "$PROOFMINT_CHECKOUT" HEAD 'refs/heads/datasets/*:refs/heads/datasets/*' 'refs/tags/*:refs/tags/*'
+    git reset --quiet --hard "$wanted"
+else
+    git fetch --quiet --no-tags "$PROOFMINT_CHECKOUT" HEAD
+    git merge --quiet --ff-only "$wanted" || {
+        say "expected the checkout's commit $wanted to follow $(git rev-parse HEAD), which is here;" \
+            "check out a commit that does, or take the project to another one by hand:" \
+            "docker compose run --rm --entrypoint git project reset --hard COMMIT"
+        exit 1
+    }
+fi
+mkdir -p .proofmint releases
+chmod 700 .proofmint
+python -m compileall -q dags plugins tasks
+
+# Where DVC pushes to: a folder, or a bucket whose keys are in a file that only workers have.
+cat >.dvc/config.local <<END
+[core]
+    remote = storage
+['remote "storage"']
+    url = $PROOFMINT_REMOTE
+END
+say "at $(git log -1 --format='%h %s'); data is pushed to $PROOFMINT_REMOTE"
