@@ -26,14 +26,15 @@ KEY_FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%
 MAX_NAME_LENGTH = 63
 """Of the name of a partition, as of every dataset."""
 
-_EXAMPLES = {"day": "2026-03-07", "week": "2026-W10", "month": "2026-03", "year": "2026"}
+EXAMPLES = {"day": "2026-03-07", "week": "2026-W10", "month": "2026-03", "year": "2026"}
 
-_PATTERNS = {
-    "day": r"(\d{4})-(\d{2})-(\d{2})",
-    "week": r"(\d{4})-W(\d{2})",
-    "month": r"(\d{4})-(\d{2})",
-    "year": r"(\d{4})",
+PATTERNS = {
+    "day": "([0-9]{4})-([0-9]{2})-([0-9]{2})",
+    "week": "([0-9]{4})-W([0-9]{2})",
+    "month": "([0-9]{4})-([0-9]{2})",
+    "year": "([0-9]{4})",
 }
+"""The form of a key, for whoever wants it before there is one, such as a form."""
 
 _NAME = re.compile(r"(.+?)__(\d{4}(?:_w\d{2}|(?:_\d{2}){1,2})?)", re.ASCII)
 
@@ -85,9 +86,9 @@ def parse(key: str, by: str) -> Partition:
     Raises:
         PartitionError: it is not the key of a day, week, month or year, as `by` asks.
     """
-    if by not in _PATTERNS:
-        raise PartitionError(f"expected partitions by one of {', '.join(_PATTERNS)}; found {by!r}")
-    match = re.fullmatch(_PATTERNS[by], key, re.ASCII)
+    if by not in PATTERNS:
+        raise PartitionError(f"expected partitions by one of {', '.join(PATTERNS)}; found {by!r}")
+    match = re.fullmatch(PATTERNS[by], key)
     try:
         if match is None:
             raise ValueError("it has another form")
@@ -98,7 +99,7 @@ def parse(key: str, by: str) -> Partition:
         return _from(date(year, month, day), by)
     except (ValueError, OverflowError) as error:
         raise PartitionError(
-            f"expected the key of a {by}, such as {_EXAMPLES[by]}; found {key!r}: {error}"
+            f"expected the key of a {by}, such as {EXAMPLES[by]}; found {key!r}: {error}"
         ) from None
 
 

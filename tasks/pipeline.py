@@ -152,6 +152,11 @@ def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
         raise PipelineError(
             f"{where}: expected {{column: …, by: {'|'.join(KEY_FORMATS)}}}, found {given!r}"
         )
+    if entry.get("schedule") in ("@once", "@continuous"):
+        raise PipelineError(
+            f"datasets.{name}.schedule in {PARAMS_FILE}: expected times that come again, because the"
+            f" dataset is partitioned; found {entry['schedule']!r}; write a cron expression or null"
+        )
     try:
         ZoneInfo(given.get("timezone", "UTC"))
     except (TypeError, ValueError, OSError, KeyError) as error:

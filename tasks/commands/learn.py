@@ -1,5 +1,6 @@
 """`proofmint learn NAME`: profile a dataset's data and write the suites of its gates, for review."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ _HEADINGS = {
     "rules": "expect_multicolumn_rule_to_hold",
 }
 """Headings of the table of what was learned, and the type that each one counts."""
+
+_OF_DATES = ("expect_column_kind_to_be", "expect_column_values_to_not_be_null")
+"""What is true of the column that rows are partitioned by, in each partition."""
 
 
 def learn(root: Path, dataset: str, *, force: bool) -> int:
@@ -100,6 +104,9 @@ def suite_of(
     }
     if point == "raw":
         learned = {table: found.of_real_data() for table, found in learned.items()}
+    if params.partition is not None:
+        column = params.partition.column
+        learned = {table: _of_each_partition(found, column) for table, found in learned.items()}
     tables = [
         (None if table == schema.main.name else table, found.expectations)
         for table, found in learned.items()
@@ -111,6 +118,17 @@ def show_learned(learned: dict[str, LearnedTable]) -> None:
     """What was learned, a line a column."""
     for name, found in learned.items():
         _show(name, found.expectations, found.given_up)
+
+
+def _of_each_partition(found: LearnedTable, column: str) -> LearnedTable:
+    """Less what is true of all rows together only: how many there are, and how dates lie."""
+    kept = tuple(
+        e
+        for e in found.expectations
+        if e.type != "expect_table_row_count_to_be_between"
+        and (column not in e.named or e.type in _OF_DATES)
+    )
+    return dataclasses.replace(found, expectations=kept)
 
 
 def _learn_suite(

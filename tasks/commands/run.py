@@ -34,6 +34,11 @@ def run(project: Path, dataset: str, *, airflow: bool) -> int:
         stages = load_dataset(project, dataset).stages
     except PipelineError as error:
         raise ParamsError(str(error)) from error
+    if load_params(project / PARAMS_FILE, dataset).partition is not None:
+        raise ParamsError(
+            f"{dataset} is partitioned, and a run is of one partition: say --partition KEY, or --from"
+            " KEY --to KEY"
+        )
     if airflow:
         run_dag(project, dataset, report=print)
         return 0
@@ -45,8 +50,8 @@ def run(project: Path, dataset: str, *, airflow: bool) -> int:
         at = Layout(project, dataset)
         if parent_has_changed(load_params(project / PARAMS_FILE, dataset), at):
             print(f"{dataset}: the model that it starts from has changed; training again")
-            _repro(project, ["--force", "--single-item", f"train@{dataset}"])
-        _repro(project, [stage.address for stage in stages])
+            repro(project, ["--force", "--single-item", f"train@{dataset}"])
+        repro(project, [stage.address for stage in stages])
         return release(project, dataset)
 
 
@@ -59,7 +64,7 @@ def run_dag(
     """Run the DAG of a dataset in a process of its own; `report` gets a line as each task ends.
 
     Returns:
-        What the tasks reported; the last one is the release.
+        What the tasks reported; the last one is the release, or why there is nothing to release.
 
     Raises:
         ProofmintError: the fault that stopped the run.
@@ -72,7 +77,7 @@ def run_dag(
             report(_line(dataset, event))
     finally:
         succeeded = started.close()
-    if succeeded and events and "release" in events[-1]:
+    if succeeded and events and not events[-1].keys().isdisjoint(("release", "skipped")):
         return events
     report(f"{dataset:<16} failed; the whole log is {started.log}")
     faults = [event["fault"] for event in events if "fault" in event and not event["again"]]
@@ -93,14 +98,24 @@ def _line(dataset: str, event: Mapping[str, Any]) -> str:
     if "fault" in event:
         then = "failed, will be tried again" if event["again"] else "FAILED"
         return f"{task} {then}: {event['fault']['message'].splitlines()[0]}"
+    if "skipped" in event:
+        return f"{task} skipped: {event['skipped']}"
     if "release" in event:
         outcome = event["release"]
         return f"{task} {'new:' if outcome['new'] else 'unchanged, still'} {outcome['version']}"
     return f"{task} {'executed' if event['executed'] else 'cached':<9}{event['seconds']:>7.1f} s"
 
 
-def _repro(project: Path, arguments: list[str]) -> None:
-    """`dvc repro` on this terminal."""
+def repro(project: Path, arguments: list[str]) -> None:
+    """`dvc repro` on this terminal.
+
+    Args:
+        project: a folder that has dvc.yaml: the project's, or a worktree of it.
+        arguments: addresses of stages, and options.
+
+    Raises:
+        ProofmintError: the fault of the stage that failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         fault = Path(folder) / "fault.json"
         done = subprocess.run(
