@@ -14,6 +14,7 @@ from proofmint_operators import (
     ReleaseOperator,
     StageOperator,
 )
+from proofmint_partitions import form_of, schedule_of
 
 from tasks.pipeline import Dataset, PipelineError, Stage, load_each
 
@@ -32,6 +33,7 @@ def trigger_form(dataset: Dataset) -> dict[str, Param]:
         )
 
     return {
+        **form_of(given),
         "rows": field(
             "Synthetic rows",
             given["sample"].get("rows", "as many as the training data"),
@@ -129,7 +131,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         description=dataset.params["publish"].get("title"),
         doc_md=documentation(dataset),
         # No start date: a DAG that is switched on waits for its next time, instead of running at once.
-        schedule=dataset.params.get("schedule"),
+        schedule=schedule_of(dataset.params),
         catchup=False,
         max_active_runs=4,
         params=trigger_form(dataset),
@@ -139,6 +141,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
             "owner": "proofmint",
             "project": str(PROJECT),
             "dataset": dataset.name,
+            "partition": dataset.params.get("partition"),
             "retries": 1,
             "retry_delay": timedelta(seconds=15),
             "retry_exponential_backoff": 2.0,

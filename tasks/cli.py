@@ -195,9 +195,17 @@ def _demo(_: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tasks.commands.run import run
+    project = project_of(Path.cwd())
+    first, last = options.partition or options.first, options.partition or options.last
+    if first is None and last is None:
+        from tasks.commands.run import run
 
-    return run(project_of(Path.cwd()), options.dataset, airflow=options.airflow)
+        return run(project, options.dataset, airflow=options.airflow)
+    if first is None or last is None or (options.partition and (options.first or options.last)):
+        raise ParamsError("expected --partition KEY, or both of --from KEY and --to KEY")
+    from tasks.commands.partitions import run_partitions
+
+    return run_partitions(project, options.dataset, first, last, airflow=options.airflow)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -348,6 +356,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("run", _run, "run a dataset's pipeline with DVC and release the result")
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
+    command.add_argument(
+        "--partition", metavar="KEY", help="of a partitioned dataset, e.g. 2026-03"
+    )
+    command.add_argument("--from", dest="first", metavar="KEY", help="or from this partition …")
+    command.add_argument("--to", dest="last", metavar="KEY", help="… to this one")
     _describe_synthesize(
         add(
             "synthesize",
