@@ -1,46 +1,33 @@
-"""What a project has released, to read: datasets, versions, a release's evidence and where it is from.
+"""What a project has released, to read: datasets, versions, who signed them and what they are from.
 
-Nothing here writes, and nothing needs a checkout: versions are tags of git, and the files of any
-version are taken from DVC's cache by their digests, or from `releases/<name>` where that is the
-version. The page in Airflow shows it, from a project that it may only read.
+Nothing here writes, so a project that may only be read is enough. The page in Airflow shows it; the
+files of a version are the business of `tasks.releases`.
 """
 
-import configparser
-import hashlib
+import datetime
 import json
 import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
 from tasks import versions
-from tasks.errors import DataError, VerificationError, WorkspaceError
-from tasks.metrics import Measurement, Result, judged
-from tasks.params import NAME_PATTERN, Threshold
-from tasks.pipeline import PARAMS_FILE, PipelineError, load_each
-from tasks.publishing.attestation import (
-    MODEL_EVIDENCE,
-    PARAMS_EVIDENCE,
-    Attestation,
-    fingerprint,
-    read_attestation,
-    read_public_key,
-)
+from tasks.errors import VerificationError, WorkspaceError
+from tasks.params import NAME_PATTERN
+from tasks.partitions import base_of
+from tasks.pipeline import PARAMS_FILE, Dataset, PipelineError, load_each
+from tasks.publishing.attestation import read_attestation
 from tasks.publishing.disclosure import public_verdict
-from tasks.publishing.evidence import EVIDENCE_FOLDER
-from tasks.publishing.manifest import MANIFEST_FILE, FileEntry, Manifest
+from tasks.publishing.envelope import Signed
+from tasks.publishing.keys import fingerprint, read_public_key
 from tasks.versions import LOCK_FILE, Version
-from tasks.workspace import Gate, Layout
+from tasks.workspace import Gate
 
-REPORT_FILE = "report.html"
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _LINEAGE = {
     "ingest": "Raw data",
     "clean": "Clean data",
@@ -61,6 +48,8 @@ class Entry:
     """Its entry in params.yaml; empty where it has none, or a wrong one."""
     versions: tuple[Version, ...]
     """Oldest first."""
+    partitions: tuple[str, ...] = ()
+    """Names of those that were released, in order; each is a dataset of its own."""
     fault: str | None = None
     """What is wrong with its entry."""
 
@@ -79,6 +68,11 @@ class Entry:
     def newest(self) -> Version | None:
         """The newest version, withdrawn or not; None: nothing was released yet."""
         return self.versions[-1] if self.versions else None
+
+    @property
+    def standing(self) -> Version | None:
+        """The newest version that is not withdrawn: the one to use; None: there is none."""
+        return next((v for v in reversed(self.versions) if v.withdrawn is None), None)
 
     def version(self, name: str) -> Version | None:
         """The version of that name (`v3`); None: there is none."""
@@ -115,12 +109,18 @@ class Signature:
 class Refusal:
     """The verdict of a gate that stopped the newest run that came to it."""
 
+    dataset: str
+    """Or one of its partitions."""
     gate: Gate
     checks: tuple[Mapping[str, Any], ...]
     """Those that were not met; what was observed in real data is left out."""
     n_expectations: int
-    at: float
-    """Seconds since 1970."""
+    at: datetime.datetime
+
+
+def dag_of(dataset: str) -> str:
+    """The DAG that makes a dataset, and whose readers may read it: that of its name."""
+    return base_of(dataset)
 
 
 def entries(project: Path) -> dict[str, Entry]:
@@ -129,44 +129,31 @@ def entries(project: Path) -> dict[str, Entry]:
     Raises:
         WorkspaceError: there is no project there, or git refuses to read it.
     """
-    try:
-        configured = load_each(project)
-    except PipelineError as error:
-        raise WorkspaceError(str(error)) from error
-    names = dict.fromkeys([*configured, *versions.datasets(project)])
-    return {name: _entry(project, name, configured.get(name)) for name in names}
+    configured, released = _configured(project), versions.datasets(project)
+    names = dict.fromkeys([*configured, *map(base_of, released)])
+    return {name: _entry(project, name, configured.get(name), released) for name in names}
 
 
 def entry(project: Path, name: str) -> Entry | None:
-    """One dataset; None: there is none of that name, or it cannot be a name at all.
+    """One dataset, or a partition of one; None: there is none of that name.
 
     Raises:
         WorkspaceError: as of `entries`.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         return None
-    try:
-        configured = load_each(project)
-    except PipelineError as error:
-        raise WorkspaceError(str(error)) from error
-    found = _entry(project, name, configured.get(name))
-    return found if name in configured or found.versions else None
+    configured, released = _configured(project), versions.datasets(project)
+    if name in configured or name in released or name in map(base_of, released):
+        return _entry(project, name, configured.get(base_of(name)), released)
+    return None
 
 
 def refusals(project: Path, dataset: str) -> list[Refusal]:
-    """The gates that refused when the dataset last came to them, in the order of the pipeline."""
-    found = []
-    for gate in get_args(Gate):
-        place = _state(project) / "refusals" / dataset / f"{gate}.json"
-        try:
-            verdict = json.loads(place.read_text(encoding="utf-8"))
-            at = place.stat().st_mtime
-        except (OSError, ValueError):
-            continue
-        public = public_verdict(verdict, of_real_data=gate in ("raw", "clean"))
-        checks = tuple(check for check in public["checks"] if check.get("passed") is not True)
-        found.append(Refusal(gate, checks, int(public.get("n_expectations") or 0), at))
-    return found
+    """The gates that refused when the dataset, or a partition of it, last came to them."""
+    folder = _state(project) / "refusals"
+    names = [name for name in _folders(folder) if dataset in (name, base_of(name))]
+    found = [_refusal(folder / name, name, gate) for name in names for gate in get_args(Gate)]
+    return [refusal for refusal in found if refusal]
 
 
 def lineage(project: Path, version: Version) -> list[Product]:
@@ -220,129 +207,43 @@ def signature(project: Path, version: Version) -> Signature:
     )
 
 
-@dataclass(frozen=True)
-class Release:
-    """The files of one version, wherever they are kept."""
-
-    project: Path
-    version: Version
-    _cached: Mapping[str, Path] = field(repr=False)
-    """By path in the release, those that DVC's cache has."""
-
-    @cached_property
-    def manifest(self) -> Manifest:
-        """The list of all files.
-
-        Raises:
-            WorkspaceError: it is not on this machine.
-            VerificationError: it is not the one that was attested.
-        """
-        content = self._place(MANIFEST_FILE).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.version.digest:
-            raise VerificationError(
-                f"{self.version.tag}: {MANIFEST_FILE} here is not the one that was released"
-            )
-        manifest = Manifest.model_validate_json(content)
-        if manifest.dataset != self.version.dataset:
-            raise VerificationError(f"{self.version.tag}: the manifest is of another dataset")
-        return manifest
-
-    @cached_property
-    def files(self) -> Mapping[str, FileEntry]:
-        """What may be read, by path; the manifest itself is not listed in itself."""
-        return {file.path: file for file in self.manifest.files}
-
-    def place(self, path: str) -> Path:
-        """Where a file of the manifest is on this machine.
-
-        Raises:
-            DataError: the release has no such file.
-            WorkspaceError: it is not on this machine.
-        """
-        if path not in self.files and path != MANIFEST_FILE:
-            raise DataError(f"{self.version.tag} has no file {path!r}")
-        return self._place(path)
-
-    def read(self, path: str) -> bytes:
-        """A file of the manifest, its digest checked.
-
-        Raises:
-            VerificationError: it was changed since it was released.
-            DataError, WorkspaceError: as of `place`.
-        """
-        content = self.place(path).read_bytes()
-        expected = self.version.digest if path == MANIFEST_FILE else self.files[path].sha256
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise VerificationError(f"{self.version.tag}: {path} was changed since it was released")
-        return content
-
-    def read_json(self, path: str) -> Any:
-        """As `read`, of a JSON file; None: the release has no such file."""
-        return json.loads(self.read(path)) if path in self.files else None
-
-    @cached_property
-    def params(self) -> Mapping[str, Any]:
-        """The settings of the dataset that are public."""
-        return self.read_json(PARAMS_EVIDENCE) or {}
-
-    @cached_property
-    def model(self) -> Mapping[str, Any]:
-        """What is public of the generator."""
-        return self.read_json(MODEL_EVIDENCE) or {}
-
-    @cached_property
-    def verdicts(self) -> Mapping[str, Mapping[str, Any]]:
-        """The verdict of each gate that left one, in the order of the pipeline."""
-        found = {g: self.read_json(f"{EVIDENCE_FOLDER}/gates/{g}.json") for g in get_args(Gate)}
-        return {gate: verdict for gate, verdict in found.items() if verdict}
-
-    @cached_property
-    def results(self) -> tuple[Result, ...]:
-        """Every metric beside what was asked of it."""
-        measured = self.read_json(f"{EVIDENCE_FOLDER}/metrics.json") or []
-        thresholds = self.params.get("thresholds") or {}
-        return judged(
-            [Measurement.model_validate(row) for row in measured],
-            {k: v and Threshold.model_validate(v) for k, v in thresholds.items()},
-        )
-
-    def _place(self, path: str) -> Path:
-        if (cached := self._cached.get(path)) and cached.is_file():
-            return cached
-        folder = Layout(self.project, self.version.dataset).release.resolve()
-        place = folder / path
-        if place.is_file() and place.resolve() == place:  # no link, on no level
-            return place
-        raise WorkspaceError(
-            f"{path} of {self.version.tag} is not on this machine; `dvc pull` at the tag"
-            f" {self.version.tag}, or look where `publish.to` puts releases"
-        )
-
-
-def open_release(project: Path, version: Version) -> Release:
-    """The files of a version, whichever place of this machine has them; none is read yet."""
-    cache = _cache_of(project)
-    listing = cache / "files" / "md5" / version.revision[:2] / version.revision[2:]
+def _configured(project: Path) -> dict[str, Dataset | PipelineError]:
     try:
-        content = json.loads(listing.read_bytes())
-    except (OSError, ValueError):
-        content = []
-    cached = {
-        str(file["relpath"]): cache / "files" / "md5" / file["md5"][:2] / file["md5"][2:]
-        for file in content
-        if _MD5.fullmatch(str(file.get("md5")))
-    }
-    return Release(project, version, cached)
+        return load_each(project)
+    except PipelineError as error:
+        raise WorkspaceError(str(error)) from error
 
 
-def _entry(project: Path, name: str, configured: Any) -> Entry:
+def _entry(
+    project: Path, name: str, configured: Dataset | PipelineError | None, released: list[str]
+) -> Entry:
     found = tuple(versions.versions(project, name))
+    partitions = tuple(sorted(other for other in released if name == base_of(other) != other))
     if isinstance(configured, PipelineError):
-        return Entry(name, {}, found, fault=str(configured))
-    return Entry(name, configured.params if configured else {}, found)
+        return Entry(name, {}, found, partitions, fault=str(configured))
+    return Entry(name, configured.params if configured else {}, found, partitions)
 
 
-def _mismatch(read: Attestation, version: Version) -> str | None:
+def _folders(place: Path) -> list[str]:
+    try:
+        return sorted(child.name for child in place.iterdir() if child.is_dir())
+    except OSError:
+        return []
+
+
+def _refusal(folder: Path, dataset: str, gate: Gate) -> Refusal | None:
+    place = folder / f"{gate}.json"
+    try:
+        verdict = json.loads(place.read_text(encoding="utf-8"))
+        at = datetime.datetime.fromtimestamp(place.stat().st_mtime, datetime.UTC)
+    except (OSError, ValueError):
+        return None
+    public = public_verdict(verdict, of_real_data=gate in ("raw", "clean"))
+    checks = tuple(check for check in public["checks"] if check.get("passed") is not True)
+    return Refusal(dataset, gate, checks, int(public.get("n_expectations") or 0), at)
+
+
+def _mismatch(read: Signed, version: Version) -> str | None:
     """How an attestation contradicts the tag that it stands behind; None: it does not."""
     about = f"{read.facts['dataset']}@{read.facts['version']}"
     if about != version.tag:
@@ -354,19 +255,12 @@ def _mismatch(read: Attestation, version: Version) -> str | None:
 
 def _is_ours(project: Path, signer: str) -> bool | None:
     try:
-        return fingerprint(read_public_key(_state(project) / "keys" / "ed25519.pub.pem")) == signer
+        ours = read_public_key(_state(project) / "keys" / "ed25519.pub.pem")
     except VerificationError:
         return None
+    return fingerprint(ours) == signer
 
 
 def _state(project: Path) -> Path:
     """As `tasks.workspace.state_of`, which would make the folder."""
     return Path(os.environ.get("PROOFMINT_HOME") or project / ".proofmint")
-
-
-def _cache_of(project: Path) -> Path:
-    """DVC's cache of the project."""
-    settings = configparser.ConfigParser(interpolation=None, strict=False)
-    folder = project / ".dvc"
-    settings.read([folder / "config", folder / "config.local"], encoding="utf-8")
-    return folder / settings.get("cache", "dir", fallback="cache").strip("'\"")

@@ -1,0 +1,150 @@
+"""The files of any version, to read, without a checkout: from DVC's cache, by their digests.
+
+Where the cache does not have them, `releases/<name>` does, if it is that version.
+"""
+
+import configparser
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from tasks.errors import DataError, VerificationError, WorkspaceError
+from tasks.metrics import Measurement, Result, judged
+from tasks.params import Threshold
+from tasks.publishing.attestation import MODEL_EVIDENCE, PARAMS_EVIDENCE
+from tasks.publishing.evidence import EVIDENCE_FOLDER
+from tasks.publishing.manifest import MANIFEST_FILE, FileEntry, Manifest
+from tasks.versions import Version
+from tasks.workspace import Gate, Layout
+
+REPORT_FILE = "report.html"
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files of one version, wherever they are kept."""
+
+    project: Path
+    version: Version
+    _cached: Mapping[str, Path] = field(repr=False)
+    """By path in the release, those that DVC's cache has."""
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The list of all files.
+
+        Raises:
+            WorkspaceError: it is not on this machine.
+            VerificationError: it is not the one that was attested.
+        """
+        content = self._place(MANIFEST_FILE).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.version.digest:
+            raise VerificationError(
+                f"{self.version.tag}: {MANIFEST_FILE} here is not the one that was released"
+            )
+        manifest = Manifest.model_validate_json(content)
+        if manifest.dataset != self.version.dataset:
+            raise VerificationError(f"{self.version.tag}: the manifest is of another dataset")
+        return manifest
+
+    @cached_property
+    def files(self) -> Mapping[str, FileEntry]:
+        """What may be read, by path; the manifest itself is not listed in itself."""
+        return {file.path: file for file in self.manifest.files}
+
+    def place(self, path: str) -> Path:
+        """Where a file of the manifest is on this machine.
+
+        Raises:
+            DataError: the release has no such file.
+            WorkspaceError: it is not on this machine.
+        """
+        if path not in self.files and path != MANIFEST_FILE:
+            raise DataError(f"{self.version.tag} has no file {path!r}")
+        return self._place(path)
+
+    def read(self, path: str) -> bytes:
+        """A file of the manifest, its digest checked.
+
+        Raises:
+            VerificationError: it was changed since it was released.
+            DataError, WorkspaceError: as of `place`.
+        """
+        content = self.place(path).read_bytes()
+        expected = self.version.digest if path == MANIFEST_FILE else self.files[path].sha256
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise VerificationError(f"{self.version.tag}: {path} was changed since it was released")
+        return content
+
+    def read_json(self, path: str) -> Any:
+        """As `read`, of a JSON file; None: the release has no such file."""
+        return json.loads(self.read(path)) if path in self.files else None
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """The settings of the dataset that are public."""
+        return self.read_json(PARAMS_EVIDENCE) or {}
+
+    @cached_property
+    def model(self) -> Mapping[str, Any]:
+        """What is public of the generator."""
+        return self.read_json(MODEL_EVIDENCE) or {}
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Mapping[str, Any]]:
+        """The verdict of each gate that left one, in the order of the pipeline."""
+        found = {g: self.read_json(f"{EVIDENCE_FOLDER}/gates/{g}.json") for g in get_args(Gate)}
+        return {gate: verdict for gate, verdict in found.items() if verdict}
+
+    @cached_property
+    def results(self) -> tuple[Result, ...]:
+        """Every metric beside what was asked of it."""
+        measured = self.read_json(f"{EVIDENCE_FOLDER}/metrics.json") or []
+        thresholds = self.params.get("thresholds") or {}
+        return judged(
+            [Measurement.model_validate(row) for row in measured],
+            {k: v and Threshold.model_validate(v) for k, v in thresholds.items()},
+        )
+
+    def _place(self, path: str) -> Path:
+        if (cached := self._cached.get(path)) and cached.is_file():
+            return cached
+        folder = Layout(self.project, self.version.dataset).release.resolve()
+        place = folder / path
+        if place.is_file() and place.resolve() == place:  # no link, on no level
+            return place
+        raise WorkspaceError(
+            f"{path} of {self.version.tag} is not on this machine; `dvc pull` at the tag"
+            f" {self.version.tag}, or look where `publish.to` puts releases"
+        )
+
+
+def open_release(project: Path, version: Version) -> Release:
+    """The files of a version, whichever place of this machine has them; none is read yet."""
+    cache = _cache_of(project)
+    listing = cache / "files" / "md5" / version.revision[:2] / version.revision[2:]
+    try:
+        content = json.loads(listing.read_bytes())
+    except (OSError, ValueError):
+        content = []
+    cached = {
+        str(file["relpath"]): cache / "files" / "md5" / file["md5"][:2] / file["md5"][2:]
+        for file in content
+        if _MD5.fullmatch(str(file.get("md5")))
+    }
+    return Release(project, version, cached)
+
+
+def _cache_of(project: Path) -> Path:
+    """DVC's cache of the project."""
+    settings = configparser.ConfigParser(interpolation=None, strict=False)
+    folder = project / ".dvc"
+    settings.read([folder / "config", folder / "config.local"], encoding="utf-8")
+    return folder / settings.get("cache", "dir", fallback="cache").strip("'\"")
