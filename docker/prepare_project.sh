@@ -2,7 +2,10 @@
 # The project that workers write to: a clone of the mounted checkout, brought forward to its commit at each start.
 set -eu
 say() { echo "project: $*" >&2; }
-export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="$PROOFMINT_CHECKOUT"
+# The checkout is another user's, which git allows where a configuration file says so.
+GIT_CONFIG_GLOBAL=$(mktemp)
+export GIT_CONFIG_GLOBAL
+git config --global safe.directory "$PROOFMINT_CHECKOUT"
 wanted=$(git -C "$PROOFMINT_CHECKOUT" rev-parse HEAD) || {
     say "expected a git repository with a commit at $PROOFMINT_CHECKOUT that uid $(id -u) can read;" \
         "run compose in a clone of the project, and \`chmod -R go+rX .git\` if its files are private"
