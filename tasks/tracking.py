@@ -174,6 +174,29 @@ class Tracker:
             model = known[0] if known else self._new_version(dataset, run_id, version, tags)
             client.set_registered_model_alias(dataset, ALIAS, model.version)
 
+    def withdraw_release(self, dataset: str, version: str, standing: str | None) -> None:
+        """Mark the model of a withdrawn release; alias `released` moves to the one that stands.
+
+        Models of releases that MLflow does not know are passed over.
+
+        Args:
+            dataset: name of the dataset.
+            version: of the release, e.g. `v3`.
+            standing: the newest release that stands; None: none does, and the alias goes.
+        """
+        client = self._client
+        with _answering(client.tracking_uri):
+            found = client.search_model_versions(f"name = '{dataset}'")
+            for model in (m for m in found if m.tags.get("release") == version):
+                client.set_model_version_tag(dataset, model.version, "withdrawn", "true")
+            if not found:
+                return
+            current = [m for m in found if m.tags.get("release") == standing]
+            if current:
+                client.set_registered_model_alias(dataset, ALIAS, current[0].version)
+            else:
+                client.delete_registered_model_alias(dataset, ALIAS)
+
     def log_release_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Add the metrics of a release to the run that trained its generator, once."""
         with _answering(self._client.tracking_uri):

@@ -10,6 +10,7 @@ from tasks.errors import ParamsError
 from tasks.evaluation.base import choose
 from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
+from tasks.publishing.delivery import targets_of
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
 from tasks.training.parents import find_parent
@@ -42,6 +43,7 @@ def check_settings(root: Path, dataset: str) -> None:
         augmentation_settings(params.kind, params.balance.augment, f"{where}.balance.augment")
     _check_generator(params, where, root)
     _check_metrics(params, where)
+    targets_of(params.publish.to, dataset, project_of(root), f"{where}.publish.to")
     _check_suites(root, dataset)
 
 

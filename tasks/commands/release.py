@@ -1,8 +1,8 @@
 """`proofmint release`: what `dvc repro` published becomes the next version of its dataset.
 
 Signed, committed on the dataset's own branch, tagged, put at releases/<name> of the project, its
-generator marked in MLflow, its data pushed. Each step leaves a whole state, and running the
-command again does whatever an interrupted one had not reached.
+generator marked in MLflow, its data pushed, copies brought to its targets. Each step leaves a whole
+state, and running the command again does whatever an interrupted one had not reached.
 """
 
 import configparser
@@ -11,11 +11,13 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import approvals, git_remote, versions
 from tasks.approvals import Approval
+from tasks.commands.targets import deliver
 from tasks.errors import (
     GateRefused,
     NotApproved,
@@ -36,6 +38,7 @@ from tasks.publishing.attestation import (
 from tasks.publishing.evidence import EVIDENCE_FOLDER
 from tasks.publishing.keys import fingerprint, signing_key
 from tasks.publishing.manifest import MANIFEST_FILE
+from tasks.publishing.notices import notice_of
 from tasks.publishing.verification import verify_release
 from tasks.schema import DatasetSchema
 from tasks.storage import count_rows, digest, new_folder, read_json, write_json
@@ -112,6 +115,8 @@ def make_release(root: Path, dataset: str) -> Outcome:
         _put_in_place(at, project, outcome.version)
         _mark_model(at, tracker, run_id, outcome.version)
     _push(root)
+    params = load_params(root / PARAMS_FILE, dataset)
+    deliver(project, dataset, params.publish.to, params.publish.keep)
     return outcome
 
 
@@ -119,6 +124,7 @@ def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> 
     """The version that has these bytes, the next one if none has.
 
     Raises:
+        GateRefused: the version that has them was withdrawn.
         RemoteMoved: publishers on other machines were quicker each time.
     """
     attempt = 0
@@ -126,14 +132,29 @@ def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> 
         attempt += 1
         versions.refresh(project, at.dataset)
         versions.mend_branch(project, at.dataset)
-        newest = versions.newest(project, at.dataset)
-        if newest is not None and newest.revision == revision:
-            return Outcome(newest, new=False)
+        found = versions.versions(project, at.dataset)
+        newest = found[-1] if found else None
+        standing = next((v for v in reversed(found) if v.withdrawn is None), None)
+        if standing is not None and standing.revision == revision:
+            return Outcome(standing, new=False)
+        _refuse_withdrawn(found, revision)
         try:
             return Outcome(_next_version(at, newest, revision, run_id), new=True)
         except RemoteMoved:
             if attempt == PUBLISH_ATTEMPTS:
                 raise
+
+
+def _refuse_withdrawn(found: Sequence[Version], revision: str) -> None:
+    """Bytes that were withdrawn would be no better under another number."""
+    for version in reversed(found):
+        if version.revision == revision and version.withdrawn is not None:
+            raise GateRefused(
+                f"{version.dataset}: the result is byte for byte {version.name}, which"
+                f" {version.withdrawn.by} withdrew ({version.withdrawn.reason}); nothing is"
+                " released. Mend the source or the settings that made it; if it was withdrawn by"
+                " mistake, another `seed` makes another dataset"
+            )
 
 
 def check_committed(root: Path, dataset: str) -> None:
@@ -258,6 +279,7 @@ def _put_in_place(at: Layout, project: Path, version: Version) -> None:
     draft_file = there.attestation.with_name(f".{there.attestation.name}.draft")
     draft_file.write_text(text, encoding="utf-8")
     draft_file.replace(there.attestation)
+    notice_of(there.release).unlink(missing_ok=True)  # of a version that stood here before
 
 
 def _mark_model(at: Layout, tracker: Tracker, run_id: str | None, version: Version) -> None:

@@ -14,7 +14,7 @@ def releases(project: Path) -> int:
             v.name,
             v.created_at[:10],
             f"{v.rows:,}",
-            v.verdict,
+            "WITHDRAWN" if v.withdrawn else v.verdict,
             v.digest[:12],
             v.commit[:12],
         )

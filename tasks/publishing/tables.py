@@ -64,7 +64,7 @@ def write_tables(
     Writes:
         release/data/<table>/part-*.parquet, cut into shards as the dataset is.
     """
-    slugs = _slugs([table.name for table in schema.tables])
+    slugs = slugs_of([table.name for table in schema.tables])
     return tuple(
         _write(synthetic, table, slug, release)
         for table, slug in zip(schema.tables, slugs, strict=True)
@@ -128,7 +128,7 @@ def _metadata(table: TableSchema) -> dict[str, str] | None:
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def _slugs(names: list[str]) -> list[str]:
+def slugs_of(names: list[str]) -> list[str]:
     """Names that may stand in paths, globs and URLs, one for each name and all different."""
     slugs: list[str] = []
     for name in names:

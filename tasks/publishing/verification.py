@@ -8,6 +8,7 @@ from tasks.publishing.attestation import VERDICT_EVIDENCE, read_attestation
 from tasks.publishing.envelope import Signed
 from tasks.publishing.keys import read_public_key
 from tasks.publishing.manifest import MANIFEST_FILE, Manifest, faults
+from tasks.publishing.notices import Notice, notice_of, read_notice
 from tasks.storage import digest, read_json
 
 
@@ -18,6 +19,8 @@ class Verified:
     attestation: Signed
     n_files: int
     verdict_passed: bool
+    withdrawn: Notice | None
+    """What says that it must no longer be used; None: nothing beside this copy."""
 
 
 def attestation_of(release: Path) -> Path:
@@ -58,7 +61,8 @@ def verify_release(release: Path, key: Path | None = None) -> Verified:
             f"{path} is about {attestation.facts['dataset']!r}, not {manifest.dataset!r}"
         )
     verdict = read_json(release / VERDICT_EVIDENCE)
-    return Verified(attestation, len(manifest.files) + 1, verdict.get("passed") is True)
+    notice = read_notice(notice_of(release), attestation.manifest_sha256)
+    return Verified(attestation, len(manifest.files) + 1, verdict.get("passed") is True, notice)
 
 
 def _attested_fault(release: Path, path: str, sha256: str) -> str | None:

@@ -1,0 +1,162 @@
+"""Bringing the targets of a dataset to where its versions are in git.
+
+Git says which versions there are and which are withdrawn; a target is made to agree: notices
+beside withdrawn copies, the newest standing version held whole and current, copies beyond
+retention dropped. The steps are the same after a release, after a withdrawal and after anything
+that was interrupted, so doing it again is always safe and finishes what was begun.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import registry
+from tasks.errors import ProofmintError, TargetUnavailable, WorkspaceError
+from tasks.operation import TargetParams
+from tasks.publishing.targets.base import Copy, Target
+from tasks.versions import Version
+
+PACKAGE = "tasks.publishing.targets"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all targets of a dataset are to agree with."""
+
+    versions: Sequence[Version]
+    """All of them, oldest first."""
+    keep: int | None
+    """How many standing versions stay at a target; None: all."""
+    copy: Callable[[Version], Copy]
+    """Gives the bytes of a version; called only where a target has to be given them."""
+
+    @property
+    def standing(self) -> Version | None:
+        """The newest version that is not withdrawn; None: there is none."""
+        return next((v for v in reversed(self.versions) if v.withdrawn is None), None)
+
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of the standing versions that retention keeps."""
+        standing = [v.number for v in self.versions if v.withdrawn is None]
+        return set(standing if self.keep is None else standing[-self.keep :])
+
+
+def targets_of(
+    params: Sequence[TargetParams], dataset: str, project: Path, where: str
+) -> list[Target]:
+    """The targets that a dataset's settings name; nothing is connected to.
+
+    Raises:
+        ParamsError: there is no such target, or a setting of it is wrong.
+    """
+    targets = []
+    for i, entry in enumerate(params):
+        cls = registry.load(PACKAGE, entry.type, Target)  # type: ignore[type-abstract]
+        place = f"{where}.{i} ({entry.type})"
+        targets.append(cls(entry.settings, dataset=dataset, project=project, where=place))
+    return targets
+
+
+def to_all(
+    targets: Sequence[Target],
+    plan: Plan,
+    step: Callable[[Target, Plan], str],
+    report: Callable[[str], object] = print,
+) -> None:
+    """Do a step, `deliver` or `mark`, at every target; one that fails does not stop the others.
+
+    Raises:
+        TargetUnavailable: some failed, and one of the faults may pass.
+        WorkspaceError: some failed, and doing it again will not help.
+    """
+    faults: dict[str, ProofmintError] = {}
+    for target in targets:
+        try:
+            done = step(target, plan)
+        except ProofmintError as error:
+            faults[target.place] = error
+        except OSError as error:
+            faults[target.place] = TargetUnavailable(f"{type(error).__name__}: {error}")
+        else:
+            report(f"{target.dataset}: {target.place}: {done}")
+    if faults:
+        n = f"{len(faults)} of {len(targets)}"
+        lines = [f"{place}: {error}" for place, error in faults.items()]
+        again = f"the others are done; `proofmint release {targets[0].dataset}` tries these again"
+        head = f"{targets[0].dataset}: the release stands, but {n} targets failed ({again}):"
+        passing = any(error.retryable for error in faults.values())
+        raise (TargetUnavailable if passing else WorkspaceError)("\n  ".join([head, *lines]))
+
+
+def deliver(target: Target, plan: Plan) -> str:
+    """Bring one target to the plan.
+
+    Returns:
+        What readers are shown there now, in words.
+
+    Raises:
+        WorkspaceError: the target holds other bytes under a number of ours, or refused.
+        TargetUnavailable: it did not answer.
+    """
+    held, before = target.held(), target.current()
+    _refuse_foreign(plan, held)
+    if before is not None and before > plan.versions[-1].number:
+        return f"v{before} is newer than all that this project knows; left as it is"
+    now = _withdraw(target, plan, held, before)
+    version = plan.standing
+    if version is None:
+        if now is not None:
+            target.point(None)
+        return "no version stands"
+    if version.number not in held:
+        target.put(plan.copy(version))
+    if now != version.number:
+        target.point(version.number)
+    _drop(target, plan, held)
+    return f"{version.name} is current" + (", as it was" if before == version.number else "")
+
+
+def mark(target: Target, plan: Plan) -> str:
+    """Mark what is withdrawn at a place that is no longer published to, and bring nothing there.
+
+    Returns:
+        What readers are shown there now, in words.
+
+    Raises:
+        WorkspaceError: the target holds other bytes under a number of ours, or refused.
+        TargetUnavailable: it did not answer.
+    """
+    held = target.held()
+    _refuse_foreign(plan, held)
+    now = _withdraw(target, plan, held, target.current())
+    return "nothing is current" if now is None else f"v{now} is current"
+
+
+def _refuse_foreign(plan: Plan, held: dict[int, str]) -> None:
+    for version in plan.versions:
+        there = held.get(version.number, version.digest)
+        if there != version.digest:
+            raise WorkspaceError(
+                f"holds another {version.name} of {version.dataset!r} (manifest {there[:12]}…, ours"
+                f" is {version.digest[:12]}…): two projects share this place; give one of them"
+                " another"
+            )
+
+
+def _withdraw(target: Target, plan: Plan, held: dict[int, str], now: int | None) -> int | None:
+    """Mark withdrawn copies, and show none of them any longer; return what is current then."""
+    withdrawn = {v.number: v for v in plan.versions if v.withdrawn is not None}
+    if now in withdrawn:  # before anything else: what replaces it may take long to copy
+        now = max((n for n in held if n in plan.kept), default=None)
+        target.point(now)
+    for number in sorted(withdrawn.keys() & held.keys()):
+        target.withdraw(withdrawn[number])
+    return now
+
+
+def _drop(target: Target, plan: Plan, held: dict[int, str]) -> None:
+    """Drop what is older than the oldest version that retention keeps."""
+    if plan.keep is not None:
+        for number in sorted(n for n in held if n < min(plan.kept)):
+            target.drop(number)
