@@ -28,7 +28,12 @@ from airflow.sdk.exceptions import (
     AirflowNotFoundException,
     AirflowSkipException,
 )
+from proofmint_lineage import DatasetLineage
+from proofmint_metrics import count_fault, count_release, measure_stage
+from proofmint_partitions import partition_of
 from proofmint_stage_process import end_group, machine, only_one, told
+
+from tasks.partitions import PartitionError, base_of, key_of
 
 RECORD_KEY, LOCK_KEY = "record", "lock"
 """XComs of a run whose workers share no disk: what it works with, and each stage's lines of dvc.lock."""
@@ -40,13 +45,40 @@ PROGRESS_FILE_VARIABLE = "PROOFMINT_PROGRESS_FILE"
 """Names a file to which each task that ends appends a line of JSON, for `run --airflow`."""
 
 
-class _DatasetOperator(BaseOperator):
-    """A task of the DAG of one dataset."""
+class _DatasetOperator(DatasetLineage, BaseOperator):
+    """A task of the DAG of one dataset.
 
-    def __init__(self, *, project: str, dataset: str, **options: Any) -> None:
+    Args:
+        project: the project's folder.
+        dataset: which dataset.
+        partition: the dataset's section of that name; None: each run is of the whole dataset.
+        options: as of every operator.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        dataset: str,
+        partition: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.project = project
         self.dataset = dataset
+        self.partition = partition
+
+    def pre_execute(self, context: Mapping[str, Any]) -> None:
+        """Let `dataset` be that of the run's partition, which has a name of its own."""
+        if self.partition is None:
+            return
+        try:
+            partition = partition_of(self.partition, context)
+            self.dataset = partition.name(base_of(self.dataset))
+        except PartitionError as error:
+            fault = {"type": "ParamsError", "message": str(error), "retryable": False}
+            raise self._failure(context, fault) from error
+        self.log.info("the run is of the partition %s: %s", partition.key, self.dataset)
 
     def _worktree(self, context: Mapping[str, Any]) -> Path:
         """Where the task works: the run's worktree, or its own where workers share no disk."""
@@ -71,7 +103,8 @@ class _DatasetOperator(BaseOperator):
         from tasks.worktrees import RunRecord, own_worktree
 
         if git_remote.name() is None:
-            yield self._worktree(context)
+            with self.observed(self._worktree(context)) as root:
+                yield root
             return
         ti, project = context["ti"], Path(self.project)
         if record is None:
@@ -83,6 +116,7 @@ class _DatasetOperator(BaseOperator):
                 git_remote.provide_commit(project, record.commit)
                 own = own_worktree(project, self.dataset, _name(context), record)
                 root = stack.enter_context(own)
+                stack.enter_context(self.observed(root))
             except ProofmintError as error:
                 raise self._failure(context, _fault(error)) from error
             yield root
@@ -102,7 +136,12 @@ class _DatasetOperator(BaseOperator):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=root,
-                env={**_environment(), **(env or {}), "PROOFMINT_FAULT_FILE": str(fault)},
+                env={
+                    **_environment(),
+                    **(env or {}),
+                    "PROOFMINT_FAULT_FILE": str(fault),
+                    "PROOFMINT_RUN_ID": context["run_id"],
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -134,8 +173,12 @@ class _DatasetOperator(BaseOperator):
 
     def _failure(self, context: Mapping[str, Any], fault: Mapping[str, Any]) -> AirflowException:
         """The exception for a fault: only what a retry may mend is retried."""
+        if fault["type"] == "EmptyPartition":  # nothing to do is no failure
+            _report({"task": self.task_id, "skipped": fault["message"]})
+            return AirflowSkipException(fault["message"])
         again = fault["retryable"] and context["ti"].try_number <= self.retries
         _report({"task": self.task_id, "fault": fault, "again": again})
+        count_fault(self.dataset, self.task_id, fault["type"])
         message = f"{fault['type']}: {fault['message']}"
         return AirflowException(message) if fault["retryable"] else AirflowFailException(message)
 
@@ -222,7 +265,13 @@ class StageOperator(_DatasetOperator):
         self.log.info("%s %s in %s s", address, "ran" if executed else "was cached", seconds)
         result = {"stage": self.stage, "executed": executed, "seconds": seconds}
         _report({"task": self.task_id, **result})
+        measure_stage(self.dataset, self.stage, seconds, executed=executed)
         return result
+
+    def source_address(self) -> str | None:
+        """What the connection of the source holds."""
+        name = self.connection
+        return (os.environ.get(name) or _secret(name).get(name)) if name else None
 
     def _pull(self, context: Mapping[str, Any], root: Path) -> None:
         """Have the stage's inputs here, where workers share no disk."""
@@ -267,13 +316,16 @@ class ReleaseOperator(_DatasetOperator):
             place = root / ".dvc" / "tmp" / f"release-{self.dataset}.json"
             outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         _report({"task": self.task_id, "release": outcome})
+        count_release(self.dataset, new=outcome["new"])
         if not outcome["new"]:
             raise AirflowSkipException(f"unchanged, still {outcome['version']}")
-        context["outlet_events"][self.asset].extra = {
+        event = context["outlet_events"][self.asset]
+        event.extra = {
             key: outcome[key] for key in ("version", "digest", "verdict", "dvc_revision", "commit")
         }
+        if (key := key_of(self.dataset)) is not None:
+            event.add_partitions(key)
         return outcome
-
 
     def _keep_approval(self, context: Mapping[str, Any]) -> None:
         """Have the yes that a person gave to this run where `release` looks for it."""
@@ -341,7 +393,10 @@ def _environment() -> dict[str, str]:
     """What a stage inherits; Airflow's own settings hold passwords that are not its business."""
     from tasks.workspace import stage_environment
 
-    return {k: v for k, v in stage_environment().items() if not k.startswith("AIRFLOW_")}
+    # Logs of a server are read by others; whoever runs a DAG at a terminal sees their own data.
+    values = "shown" if PROGRESS_FILE_VARIABLE in os.environ else "withheld"
+    inherited = {k: v for k, v in stage_environment().items() if not k.startswith("AIRFLOW_")}
+    return {"PROOFMINT_LOG_VALUES": values, **inherited}
 
 
 def _secret(connection: str | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tasks.commands.server_settings import observability
 from tasks.errors import WorkspaceError
 from tasks.storage import new_folder
 from tasks.workspace import locked, stage_environment, state_of
@@ -137,4 +138,5 @@ def _environment(project: Path, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        **observability(state_of(project)),
     }

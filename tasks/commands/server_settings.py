@@ -22,6 +22,14 @@ PORTS = {"airflow": ("PROOFMINT_AIRFLOW_PORT", 8080), "mlflow": ("PROOFMINT_MLFL
 
 USER = "admin"
 
+_OBSERVABILITY = (
+    "AIRFLOW__OPENLINEAGE__",
+    "AIRFLOW__METRICS__",
+    "AIRFLOW__TRACES__",
+    "AIRFLOW__LOGGING__JSON_LOGS",
+)
+"""Settings of Airflow that `up` leaves to whoever starts it."""
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -94,10 +102,32 @@ def airflow_environment(servers: Servers, database: postgres.PostgresServer) -> 
         **environment(servers),
         "AIRFLOW_HOME": str(servers.state / "airflow"),
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
+        **observability(servers.state),
         "MLFLOW_TRACKING_URI": servers.url("mlflow"),
         "MLFLOW_TRACKING_USERNAME": USER,
         "MLFLOW_TRACKING_PASSWORD": password_of(servers, "mlflow"),
     }
+
+
+def observability(state: Path) -> dict[str, str]:
+    """What Airflow tells about itself: lineage into a file; metrics and JSON logs where asked for.
+
+    Whatever our own environment says of these for Airflow stands.
+    """
+    place = state / "lineage" / "events.jsonl"
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    transport = {"type": "file", "log_file_path": str(place), "append": True}
+    defaults = {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "proofmint",
+        # The provider would fork the task's process, and with it its line to the supervisor.
+        "AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD": "true",
+        # Names without datasets and tasks in them, which stand in tags; plain StatsD has none.
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "false",
+        "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "true",
+    }
+    given = {name: os.environ[name] for name in os.environ if name.startswith(_OBSERVABILITY)}
+    return {**defaults, **given}
 
 
 def environment(servers: Servers) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -101,6 +102,46 @@ def test_the_release_is_registered_in_mlflow(project: Project) -> None:
         assert model.tags["release"] == version.name
         metrics = client.get_run(model.run_id).data.metrics
         assert any(name.startswith("release.") for name in metrics)
+
+
+def test_openlineage_is_told_what_every_task_read_and_made(
+    first_runs: dict[str, list[dict[str, Any]]], project: Project
+) -> None:
+    place = project.root / ".proofmint" / "lineage" / "events.jsonl"
+    text = place.read_text()
+    source = urlsplit(project.env["PROOFMINT_DEMO"])
+    assert f"{source.username}@" not in text
+    ended: dict[str, dict[str, Any]] = {}
+    for line in text.splitlines():  # those of the first runs come first
+        event = json.loads(line)
+        assert event["schemaURL"].endswith("OpenLineage.json#/$defs/RunEvent")
+        if event["eventType"] == "COMPLETE":
+            ended.setdefault(event["job"]["name"], event)
+    for dataset, reports in first_runs.items():
+        tasks = {f"{dataset}.{report['task']}" for report in reports}
+        assert tasks <= ended.keys()
+        assert {ended[task]["run"]["facets"]["parent"]["job"]["name"] for task in tasks} == {
+            dataset
+        }
+    ingest = ended["breast_cancer.ingest"]
+    (read,), (made,) = ingest["inputs"], ingest["outputs"]
+    assert (read["namespace"], read["name"]) == (
+        "postgres://localhost:5432",
+        "demo.public.breast_cancer",
+    )
+    assert made["name"] == "data/breast_cancer/raw"
+    assert made["outputFacets"]["outputStatistics"]["rowCount"] == 569
+    assert {field["name"] for field in made["facets"]["schema"]["fields"]} >= {"id", "diagnosis"}
+    (judged, *_) = ended["breast_cancer.validate_raw"]["inputs"]
+    assert judged["facets"]["version"] == made["facets"]["version"]
+    assertions = judged["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert len(assertions) > 10
+    assert all(check["success"] and not check.get("actual") for check in assertions)
+    (released,) = ended["breast_cancer.release"]["outputs"]
+    assert (released["name"], released["facets"]["version"]["datasetVersion"]) == (
+        "breast_cancer",
+        "v1",
+    )
 
 
 def test_the_list_of_releases_shows_them(project: Project) -> None:
