@@ -148,6 +148,13 @@ def entry(project: Path, name: str) -> Entry | None:
     return None
 
 
+def version_of_commit(project: Path, found: Entry, commit: str) -> Version | None:
+    """The version of a dataset, or of a partition of it, that a commit is tagged as."""
+    parts = (entry(project, name) for name in found.partitions)
+    known = [*found.versions, *(v for part in parts if part for v in part.versions)]
+    return next((version for version in known if version.commit == commit), None)
+
+
 def refusals(project: Path, dataset: str) -> list[Refusal]:
     """The gates that refused when the dataset, or a partition of it, last came to them."""
     folder = _state(project) / "refusals"
