@@ -76,8 +76,8 @@ def test_a_statsd_daemon_is_sent_them_with_tags(tmp_path: Path) -> None:
         "airflow.proofmint.stage.executed,dataset=adult,stage=train:1|c",
         "airflow.proofmint.stage.duration,dataset=adult,stage=clean:500.000000|ms",
         "airflow.proofmint.stage.cached,dataset=adult,stage=clean:1|c",
-        "airflow.proofmint.gate.refused,dataset=adult,error=GateRefused,stage=validate_raw:1|c",
-        "airflow.proofmint.task.failed,dataset=adult,error=SourceUnavailable,stage=ingest:1|c",
+        "airflow.proofmint.gate.refused,dataset=adult,stage=validate_raw,error=GateRefused:1|c",
+        "airflow.proofmint.task.failed,dataset=adult,stage=ingest,error=SourceUnavailable:1|c",
         "airflow.proofmint.release.made,dataset=adult:1|c",
         "airflow.proofmint.release.unchanged,dataset=adult:1|c",
     ]
