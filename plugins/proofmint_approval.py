@@ -34,15 +34,10 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
     def __init__(
         self, *, mail: Sequence[str] = (), webhook: str | None = None, **options: Any
     ) -> None:
-        super().__init__(
-            subject="Release?",  # what is asked of a person is known when the run is here
-            params={
-                "digest": Param(
-                    None,
-                    type=["null", "string"],
-                    title="Digest",
-                    description="of the release that you have seen: the answer is for it alone",
-                ),
+        options |= {
+            "subject": "Release?",  # what is asked of a person is known when the run is here
+            "params": {
+                "digest": _digest_field(None),
                 "comment": Param(
                     "",
                     type="string",
@@ -50,12 +45,13 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
                     title="Comment",
                     description="With an approval it goes into the attestation; with a rejection,"
                     " to whoever is told of it",
+                    source="task",
                 ),
             },
-            response_timeout=WAIT,
-            notifiers=[Alert(mail=mail, webhook=webhook, waits=True)],
-            **options,
-        )
+            "response_timeout": WAIT,
+            "notifiers": [Alert(mail=mail, webhook=webhook, waits=True)],
+        }
+        super().__init__(**options)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, str] | None:
         """Ask, if there is something to ask; else return None.
@@ -77,13 +73,7 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
             )
         self.subject = request["subject"]
         self.body = f"{request['body']}\n\n{self._links(context)}"
-        self.params["digest"] = Param(
-            request["digest"],
-            type="string",
-            enum=[request["digest"]],
-            title="Digest",
-            description="of the release that you have seen: the answer is for it alone",
-        )
+        self.params["digest"] = _digest_field(request["digest"])
         return super().execute(context)
 
     def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> Any:
@@ -151,6 +141,19 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
     def _links(context: Mapping[str, Any]) -> str:
         dag, run = (quote(context["ti"].dag_id, safe=""), quote(context["run_id"], safe=""))
         return f"[The whole evidence, with the report](/proofmint/datasets/{dag}/runs/{run})"
+
+
+def _digest_field(digest: str | None) -> Param:
+    """The field of the form that binds an answer to what was shown; it offers that digest alone."""
+    choice = {} if digest is None else {"enum": [digest]}
+    return Param(
+        digest,
+        type=["null", "string"] if digest is None else "string",
+        title="Digest",
+        description="Of the release that you have seen: the answer is for it alone",
+        source="task",
+        **choice,
+    )
 
 
 def _name(user: Mapping[str, str] | None) -> str:
