@@ -106,6 +106,21 @@ def stage_task(stage: Stage, connection: str | None) -> StageOperator:
     )
 
 
+def access(dataset: Dataset) -> dict[str, dict[str, set[str]]] | None:
+    """What each role may do with the DAG, and so with the dataset; None: Airflow's administrators say."""
+    given = dataset.params.get("access") or {}
+    if given.get("roles") is None:
+        return None
+    operators = given.get("operators") or []
+    return {
+        **{role: {"DAGs": {"can_read"}} for role in given["roles"]},
+        **{
+            role: {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read", "can_create"}}
+            for role in operators
+        },
+    }
+
+
 def told(dataset: Dataset) -> dict[str, object]:
     """Who is told of what happens to a dataset, and how."""
     alerts = dataset.params.get("alerts") or {}
@@ -137,6 +152,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         params=trigger_form(dataset),
         tags={"proofmint", dataset.params["kind"], dataset.params["generator"]},
         deadline=deadline(dataset),
+        access_control=access(dataset),
         default_args={
             "owner": "proofmint",
             "project": str(PROJECT),

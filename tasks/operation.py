@@ -5,10 +5,10 @@ alerts is no new version. Secrets never stand here: `connection` names an enviro
 an Airflow connection.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ConnectionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
 
@@ -35,9 +35,18 @@ class TargetParams(BaseModel):
 class AccessParams(Record):
     roles: list[str] | None = Field(
         default=None,
-        description="Airflow roles that see this dataset's DAG, releases and reports; null: all"
-        " who may read DAGs",
+        description="Airflow roles that see the dataset's DAG, releases and reports, beside those"
+        " that may read every DAG; []: none; null: as Airflow's own administration says",
     )
+    operators: list[str] = Field(
+        default=[], description="Airflow roles that see it and may start its runs, too"
+    )
+
+    @model_validator(mode="after")
+    def _says_who_sees(self) -> Self:
+        if self.operators and self.roles is None:
+            raise ValueError("operators need roles; write `roles: []` where nobody else sees it")
+        return self
 
 
 class PartitionParams(Record):

@@ -136,6 +136,21 @@ def _check_form(name: str, entry: Any) -> None:
                 f" found {found!r}; `proofmint check {name}` tells more"
             )
     _check_partition(name, entry)
+    _check_access(name, entry)
+
+
+def _check_access(name: str, entry: Mapping[str, Any]) -> None:
+    """That who may see a dataset can be told, before its DAG is there to be seen."""
+    given = entry.get("access") or {}
+    roles = given.values() if isinstance(given, dict) else [given]
+    right = all(
+        r is None or (isinstance(r, list) and {str}.issuperset(map(type, r))) for r in roles
+    )
+    if not (isinstance(given, dict) and right):
+        raise PipelineError(
+            f"datasets.{name}.access in {PARAMS_FILE}: expected {{roles: [ROLE, …]}}, found {given!r};"
+            f" `proofmint check {name}` tells more"
+        )
 
 
 def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
