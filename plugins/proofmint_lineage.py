@@ -72,13 +72,15 @@ class DatasetLineage:
         from tasks.workspace import state_of
 
         if (stage := getattr(self, "stage", None)) is not None:
+            state, connection = state_of(Path(self.project)), getattr(self, "connection", None)
+            kept = lineage.kept_address(state, connection) if connection else None
             return lineage.of_stage(
                 root,
                 self.dataset,
                 stage,
                 namespace,
-                address=self.source_address(),
-                refusals=state_of(Path(self.project)) / "refusals" if failed else None,
+                address=self.source_address() or kept,
+                refusals=state / "refusals" if failed else None,
             )
         if self.task_id != "release":
             return None

@@ -153,6 +153,16 @@ def of_release(root: Path, dataset: str, namespace: str, version: str | None) ->
     return Lineage((read,), made, *_code(root))
 
 
+def kept_address(state: Path, connection: str) -> str | None:
+    """What `.proofmint/env` says of a connection, where stages look at last."""
+    with contextlib.suppress(OSError):
+        for line in (state / "env").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            if name == connection:
+                return value
+    return None
+
+
 def source_nodes(
     source: Mapping[str, Any], dataset: str, namespace: str, address: str | None, *, project: Path
 ) -> list[Node]:

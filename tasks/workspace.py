@@ -168,9 +168,14 @@ def stage_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Hold the lock file at `place`; whoever else wants it, in any process, waits."""
+def locked(place: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file at `place`; whoever else wants it, in any process, waits.
+
+    Args:
+        place: of the lock file; made where there is none.
+        shared: others may hold it too, if they share it.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

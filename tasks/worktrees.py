@@ -76,6 +76,11 @@ def path_of(project: Path, dataset: str, run_id: str) -> Path:
     return state_of(project) / "worktrees" / dataset / _slug(run_id)
 
 
+def openings(project: Path) -> Path:
+    """The lock that whoever opens a worktree shares, and that a clean-up of DVC's cache has alone."""
+    return state_of(project) / "locks" / "openings"
+
+
 def open_worktree(
     project: Path, dataset: str, run_id: str, overrides: Mapping[str, Any] | None = None
 ) -> Worktree:
@@ -92,7 +97,7 @@ def open_worktree(
         WorkspaceError: git or DVC refused.
     """
     place, record = path_of(project, dataset, run_id), _record_of(project, dataset, run_id)
-    with locked(record / "lock"):
+    with locked(openings(project), shared=True), locked(record / "lock"):
         if not (record / "commit").exists():
             _write_record(record, start_record(project, dataset, overrides))
         found = _read_record(record)
@@ -137,7 +142,8 @@ def own_worktree(project: Path, dataset: str, name: str, record: RunRecord) -> I
         record: what was handed over.
     """
     place = path_of(project, dataset, name)
-    with locked(_record_of(project, dataset, name) / "lock"):
+    lock = _record_of(project, dataset, name) / "lock"
+    with locked(openings(project), shared=True), locked(lock):
         if not _is_open(place, record.commit):
             _build(project, place, record, dataset)
         _write_lock(place, record.lock)
