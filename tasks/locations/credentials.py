@@ -70,8 +70,12 @@ class Connection(BaseModel):
         return {name: value for name, value in found.items() if value}
 
 
-def connection_of(name: str | None) -> Connection | None:
+def connection_of(name: str | None, setting: str = "source.connection") -> Connection | None:
     """The connection that the variable `name`, or Airflow's `AIRFLOW_CONN_<NAME>`, holds.
+
+    Args:
+        name: of the connection; None: there is none.
+        setting: that names it, for messages.
 
     Raises:
         SourceError: neither is set, or it holds no connection.
@@ -91,7 +95,7 @@ def connection_of(name: str | None) -> Connection | None:
                     " like aws://key:secret@/?endpoint_url=…, or in JSON; found something else"
                 ) from None
     raise SourceError(
-        f"source.connection names {name!r}, but the environment variable {name} is not set,"
+        f"{setting} names {name!r}, but the environment variable {name} is not set,"
         f" nor is {airflow_name}; set one to a connection as Airflow writes it"
     )
 

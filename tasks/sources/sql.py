@@ -14,8 +14,8 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from tasks import registry
+from tasks.locations.databases import url_of
 from tasks.schema import DatasetSchema, TableSchema
-from tasks.sources._connection import url_of
 from tasks.sources.base import Part, Source, SourceSettings
 from tasks.sources.databases.base import Access, Database
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from pymysql.constants import CR, ER
 
 from tasks.errors import SourceChanged, SourceError, SourceUnavailable
-from tasks.sources._connection import CONNECT_TIMEOUT_SECONDS, without_password
+from tasks.locations.databases import without_password
+from tasks.sources._connection import CONNECT_TIMEOUT_SECONDS
 from tasks.sources.databases._mysql.rows import Rows
 
 _SETTINGS = (

@@ -17,7 +17,8 @@ import psycopg2
 import sqlalchemy as sa
 
 from tasks.errors import SourceChanged, SourceError, SourceUnavailable
-from tasks.sources._connection import CONNECT_TIMEOUT_SECONDS, without_password
+from tasks.locations.databases import without_password
+from tasks.sources._connection import CONNECT_TIMEOUT_SECONDS
 from tasks.sources.databases.base import Access
 
 _SETTINGS = (

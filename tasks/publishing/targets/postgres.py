@@ -1,0 +1,251 @@
+"""Target `postgres`: tables in a schema of a PostgreSQL database.
+
+    <schema>         the current version, with keys, types, comments and grants
+    <schema>__v1     versions before it, as retention says
+
+A version is loaded into a schema of its own in one transaction, and becomes current in another one
+that does nothing but rename: a query that runs goes on with the tables that it began with, and
+none ever sees two versions mixed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from psycopg2 import sql
+from pydantic import Field, field_validator
+
+from tasks.errors import ParamsError, TargetUnavailable, WorkspaceError
+from tasks.operation import ConnectionName, Record
+from tasks.publishing.targets._database import column_type, copy_rows, transaction
+from tasks.publishing.targets.base import CopiedTable, Copy, Target
+from tasks.versions import Version
+
+MOST_IDENTIFIER_BYTES = 63
+"""PostgreSQL cuts longer names, and two names could then be one."""
+
+LOCK_TIMEOUT = "10s"
+"""How long a reader may keep a dropped version waiting before it is left for the next time."""
+
+_COMMENT = re.compile(r"Proofmint: (\S+) v(\d+), manifest sha256:([0-9a-f]{64})")
+
+
+class PostgresSettings(Record):
+    """Settings of the target `postgres`."""
+
+    connection: ConnectionName = Field(
+        description="names the variable, or Airflow connection, with the URL of the database, of a"
+        " role that may create schemas in it"
+    )
+    schema_name: str | None = Field(
+        default=None,
+        alias="schema",
+        pattern=r"^[a-z_][a-z0-9_]{0,52}$",
+        description="of the current version; null: the dataset's name",
+    )
+    grant: list[str] = Field(
+        default=[], description="roles that may read the tables; others get no right"
+    )
+
+    @field_validator("schema_name")
+    @classmethod
+    def _is_not_the_server_s(cls, name: str | None) -> str | None:
+        if name and (name.startswith("pg_") or name in ("public", "information_schema")):
+            raise ValueError("a schema of its own, which this name is not")
+        return name
+
+
+class PostgresTarget(Target):
+    """Copies in schemas beside each other."""
+
+    Settings = PostgresSettings
+    _seen: int | None = None
+
+    def __init__(
+        self, settings: Mapping[str, Any], *, dataset: str, project: Path, where: str
+    ) -> None:
+        """See `Target`."""
+        super().__init__(settings, dataset=dataset, project=project, where=where)
+        self._schema: str = self.settings.schema_name or dataset
+        if len(f"{self._schema}__v99999") > MOST_IDENTIFIER_BYTES:
+            raise ParamsError(
+                f"{where}: expected a `schema`: the dataset's name is too long for one"
+            )
+
+    @property
+    def place(self) -> str:
+        """See `Target.place`."""
+        return f"postgres {self.settings.connection}, schema {self._schema}"
+
+    def held(self) -> dict[int, str]:
+        """See `Target.held`: schemas of ours, by their comments."""
+        with transaction(self.settings.connection) as cursor:
+            return {number: digest for number, digest, _ in self._schemas(cursor)}
+
+    def current(self) -> int | None:
+        """See `Target.current`."""
+        with transaction(self.settings.connection) as cursor:
+            self._seen = self._current(cursor)
+            return self._seen
+
+    def put(self, copy: Copy) -> None:
+        """See `Target.put`: one transaction, so half a copy is never there."""
+        schema = sql.Identifier(f"{self._schema}__{copy.version.name}")
+        mark = (
+            f"Proofmint: {self.dataset} {copy.version.name}, manifest sha256:{copy.version.digest}"
+        )
+        with transaction(self.settings.connection) as cursor:
+            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+            cursor.execute(_comment("SCHEMA", schema, mark))
+            for table in copy.tables:
+                self._load(cursor, schema, table, mark)
+            for statement in _links(schema, copy.tables):
+                cursor.execute(statement)
+            self._grant(cursor, schema)
+
+    def point(self, number: int | None) -> None:
+        """See `Target.point`: renames in one transaction, if nobody else was quicker."""
+        with transaction(self.settings.connection) as cursor:
+            lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+            cursor.execute(lock, (f"proofmint {self._schema}",))
+            now = self._current(cursor)
+            if now != self._seen:
+                raise TargetUnavailable(f"another publisher made {now and f'v{now}'} current")
+            current = sql.Identifier(self._schema)
+            if now is not None:
+                aside = sql.Identifier(f"{self._schema}__v{now}")
+                cursor.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(current, aside))
+            if number is not None:
+                wanted = sql.Identifier(f"{self._schema}__v{number}")
+                cursor.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(wanted, current))
+                self._grant(cursor, current)
+        self._seen = number
+
+    def withdraw(self, version: Version) -> None:
+        """See `Target.withdraw`: the comment says so, and no role may read it any longer."""
+        if version.withdrawn is None:
+            return
+        with transaction(self.settings.connection) as cursor:
+            schema = sql.Identifier(f"{self._schema}__{version.name}")
+            mark = f"Proofmint: {self.dataset} {version.name}, manifest sha256:{version.digest}"
+            notice = f"{mark}. WITHDRAWN: {version.withdrawn.reason}"
+            cursor.execute(_comment("SCHEMA", schema, notice))
+            for role in self._roles(cursor, schema):
+                cursor.execute(
+                    sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schema, sql.Identifier(role))
+                )
+
+    def drop(self, number: int) -> None:
+        """See `Target.drop`; views of others on it are never dropped with it."""
+        name = f"{self._schema}__v{number}"
+        with transaction(self.settings.connection) as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (name,))
+            tables = [sql.Identifier(name, table) for (table,) in cursor.fetchall()]
+            if tables:
+                cursor.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(tables)))
+            cursor.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(name)))
+
+    def _schemas(self, cursor: Any) -> list[tuple[int, str, str]]:
+        """Number, digest and name of each schema that holds a version.
+
+        Raises:
+            WorkspaceError: a schema of such a name is somebody else's.
+        """
+        cursor.execute(
+            "SELECT nspname, coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace"
+            " WHERE nspname = %s OR nspname ~ %s",
+            (self._schema, f"^{self._schema}__v[0-9]+$"),
+        )
+        found = []
+        for name, comment in cursor.fetchall():
+            told = _COMMENT.match(comment)
+            if told is None or told[1] != self.dataset:
+                raise WorkspaceError(
+                    f"the schema {name!r} is there and holds no version of {self.dataset!r}; give"
+                    " the target another `schema`, or move that one away"
+                )
+            found.append((int(told[2]), told[3], name))
+        return found
+
+    def _current(self, cursor: Any) -> int | None:
+        names = {name: number for number, _, name in self._schemas(cursor)}
+        return names.get(self._schema)
+
+    def _load(self, cursor: Any, schema: sql.Identifier, table: CopiedTable, mark: str) -> None:
+        name = table.schema.name
+        place = sql.Identifier(*schema.strings, _checked(name))
+        kinds = {field.name: field.type for field in table.arrow_schema}
+        columns = [
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(_checked(column.name)),
+                sql.SQL(column_type(kinds[column.name], column.name)),
+                sql.SQL("" if column.nullable else " NOT NULL"),
+            )
+            for column in table.schema.columns
+        ]
+        cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(place, sql.SQL(", ").join(columns)))
+        copy_rows(cursor, place, table)
+        if table.schema.primary_key:
+            key = _names(table.schema.primary_key)
+            cursor.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(place, key))
+        cursor.execute(_comment("TABLE", place, f"Synthetic rows. {mark}"))
+        cursor.execute(sql.SQL("ANALYZE {}").format(place))
+
+    def _grant(self, cursor: Any, schema: sql.Identifier) -> None:
+        for role in self.settings.grant:
+            who = sql.Identifier(_checked(role))
+            cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, who))
+            cursor.execute(
+                sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, who)
+            )
+
+    def _roles(self, cursor: Any, schema: sql.Identifier) -> list[str]:
+        """Who has rights on a schema besides its owner."""
+        cursor.execute(
+            "SELECT DISTINCT pg_get_userbyid(grantee) FROM pg_namespace, aclexplode(nspacl)"
+            " WHERE nspname = %s AND grantee NOT IN (0, nspowner)",
+            (schema.strings[0],),
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def _links(schema: sql.Identifier, tables: Sequence[CopiedTable]) -> Iterator[sql.Composed]:
+    """The foreign keys; what they point to must be told to be unique."""
+    keys = {(table.schema.name, table.schema.primary_key) for table in tables}
+    for table in tables:
+        for link in table.schema.foreign_keys:
+            there = sql.Identifier(*schema.strings, link.references)
+            if (link.references, link.referenced_columns) not in keys:
+                keys.add((link.references, link.referenced_columns))
+                unique = _names(link.referenced_columns)
+                yield sql.SQL("ALTER TABLE {} ADD UNIQUE ({})").format(there, unique)
+            yield sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({})").format(
+                sql.Identifier(*schema.strings, table.schema.name),
+                _names(link.columns),
+                there,
+                _names(link.referenced_columns),
+            )
+
+
+def _comment(kind: str, of: sql.Identifier, text: str) -> sql.Composed:
+    return sql.SQL("COMMENT ON {} {} IS {}").format(sql.SQL(kind), of, sql.Literal(text))
+
+
+def _names(columns: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _checked(name: str) -> str:
+    """A name that PostgreSQL takes as it is.
+
+    Raises:
+        WorkspaceError: it would be cut.
+    """
+    if len(name.encode()) > MOST_IDENTIFIER_BYTES:
+        raise WorkspaceError(
+            f"expected names of at most {MOST_IDENTIFIER_BYTES} bytes, which is what PostgreSQL"
+            f" takes; found {name!r}"
+        )
+    return name
