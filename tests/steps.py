@@ -83,11 +83,16 @@ def kill_at(cwd: Path, command: list[str], step: int) -> int:
     return run(cwd, command)
 
 
-def distinct(states: Path) -> list[Path]:
-    """The states that differ from the one before, in order."""
+def distinct(states: Path, alike: str = "") -> list[Path]:
+    """The states that differ from the one before, in order.
+
+    Args:
+        states: where `record` left them.
+        alike: what lies in a folder whose name begins so is not compared, but whether it is there.
+    """
     found, before = [], ""
     for state in sorted(states.iterdir(), key=lambda path: int(path.name)):
-        now = _content(state)
+        now = _content(state, alike)
         if now != before:
             found.append(state)
         before = now
@@ -139,10 +144,12 @@ def _copy(folder: Path, into: Path) -> Path:
     return copied
 
 
-def _content(folder: Path) -> str:
+def _content(folder: Path, alike: str) -> str:
     """What differs between states: names and bytes, not times."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
+        if alike and any(name.startswith(alike) for name in path.relative_to(folder).parts[:-1]):
+            continue
         total.update(f"{path.relative_to(folder)}\0".encode())
         if path.is_file() and not path.is_symlink():
             total.update(path.read_bytes())
