@@ -13,10 +13,7 @@ URL_PREFIX = "/proofmint"
 
 # Without a slash at the start: Airflow may stand below a path of its host.
 _ADDRESS = URL_PREFIX.removeprefix("/")
-_ICONS = {
-    "icon": f"{_ADDRESS}/static/datasets.svg",
-    "icon_dark_mode": f"{_ADDRESS}/static/datasets-dark.svg",
-}
+_ICON = f"{_ADDRESS}/static/datasets.svg"
 
 _Message = MutableMapping[str, Any]
 
@@ -44,20 +41,20 @@ class ProofmintUiPlugin(AirflowPlugin):
             "destination": "nav",
             "nav_top_level": True,
             "url_route": "datasets",
-            **_ICONS,
+            "icon": _ICON,
         },
         {
             "name": "Releases",
             "href": f"{_ADDRESS}/datasets/{{DAG_ID}}",
             "destination": "dag",
             "url_route": "releases",
-            **_ICONS,
+            "icon": _ICON,
         },
         {
             "name": "Release",
             "href": f"{_ADDRESS}/datasets/{{DAG_ID}}/runs/{{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "release",
-            **_ICONS,
+            "icon": _ICON,
         },
     ]

@@ -43,7 +43,6 @@ STATIC = {
     "catalogue.css": "text/css",
     "catalogue.js": "text/javascript",
     "datasets.svg": "image/svg+xml",
-    "datasets-dark.svg": "image/svg+xml",
 }
 
 _log = logging.getLogger(__name__)

@@ -137,14 +137,14 @@ def scores(results: Sequence[Result]) -> list[Score]:
     return found
 
 
-def by_family(results: Sequence[Result]) -> list[tuple[str, list[Result]]]:
-    """The results of each family: what was judged first, what does not apply last."""
+def by_family(results: Sequence[Result]) -> list[tuple[str, list[Result], list[Result]]]:
+    """For each family the results that decide, and the others: what does not apply last."""
     groups = []
     for family in get_args(Family):
         own = [r for r in results if r.measurement.family == family]
-        own.sort(key=lambda r: (r.passed is None, r.measurement.value is None))
-        if own:
-            groups.append((str(family), own))
+        other = [r for r in own if r.passed is None]
+        other.sort(key=lambda r: r.measurement.value is None)
+        groups.append((str(family), [r for r in own if r.passed is not None], other))
     return groups
 
 
