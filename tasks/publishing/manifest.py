@@ -104,12 +104,19 @@ def write_manifest(release: Path, dataset: str, inputs: Mapping[str, str | None]
     )
 
 
-def faults(release: Path, manifest: Manifest) -> list[str]:
+def faults(release: Path, manifest: Manifest, apart: frozenset[str] = frozenset()) -> list[str]:
     """What differs between a release and its manifest, one line a file; empty if nothing does.
 
     Links are never followed: a link in a release is a fault, wherever it leads.
+
+    Args:
+        release: its folder.
+        manifest: of it.
+        apart: names in that folder which are no part of the release.
     """
-    found = _walk(release)
+    found = {
+        path: kind for path, kind in _walk(release).items() if path.partition("/")[0] not in apart
+    }
     expected = {file.path: file for file in manifest.files}
     lines = [f"{path}: {kind}" for path, kind in found.items() if kind != "file"]
     lines += [

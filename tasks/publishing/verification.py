@@ -11,6 +11,13 @@ from tasks.publishing.manifest import MANIFEST_FILE, Manifest, faults
 from tasks.publishing.notices import Notice, notice_of, read_notice
 from tasks.storage import digest, read_json
 
+ATTESTATION_INSIDE = ".proofmint/attestation.json"
+NOTICE_INSIDE = ".proofmint/withdrawn.json"
+"""Where they are in a copy that goes around as one folder, as on the Hugging Face Hub."""
+
+_OF_THE_HUB = frozenset((".proofmint", ".git", ".gitattributes", ".cache"))
+"""What such a folder may hold besides the release: git's own, and what `hf download` leaves."""
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -24,15 +31,17 @@ class Verified:
 
 
 def attestation_of(release: Path) -> Path:
-    """Where the attestation of a release stands: beside its folder."""
-    return release.parent / f"{release.name}.attestation.json"
+    """Where the attestation of a release stands: beside its folder, or inside if it is there only."""
+    beside = release.parent / f"{release.name}.attestation.json"
+    inside = release / ATTESTATION_INSIDE
+    return inside if inside.is_file() and not beside.is_file() else beside
 
 
 def verify_release(release: Path, key: Path | None = None) -> Verified:
     """Check a release.
 
     Args:
-        release: its folder; the attestation stands beside it.
+        release: its folder; the attestation stands beside it, or in `.proofmint` of it.
         key: PEM file of the public key that must have signed; None: any key.
 
     Raises:
@@ -52,7 +61,8 @@ def verify_release(release: Path, key: Path | None = None) -> Verified:
     if fault := _attested_fault(release, MANIFEST_FILE, attestation.manifest_sha256):
         raise VerificationError(f"{release}: {fault}")
     manifest = Manifest.load(release)
-    if wrong := faults(release, manifest):
+    is_of_the_hub = (release / ATTESTATION_INSIDE).is_file()
+    if wrong := faults(release, manifest, _OF_THE_HUB if is_of_the_hub else frozenset()):
         raise VerificationError("\n  ".join([f"{release} is not what was attested:", *wrong]))
     if fault := _attested_fault(release, VERDICT_EVIDENCE, attestation.facts["verdict_sha256"]):
         raise VerificationError(f"{release}: {fault}")
@@ -61,7 +71,10 @@ def verify_release(release: Path, key: Path | None = None) -> Verified:
             f"{path} is about {attestation.facts['dataset']!r}, not {manifest.dataset!r}"
         )
     verdict = read_json(release / VERDICT_EVIDENCE)
-    notice = read_notice(notice_of(release), attestation.manifest_sha256)
+    signed = attestation.manifest_sha256
+    notice = read_notice(notice_of(release), signed)
+    if is_of_the_hub:
+        notice = notice or read_notice(release / NOTICE_INSIDE, signed)
     return Verified(attestation, len(manifest.files) + 1, verdict.get("passed") is True, notice)
 
 

@@ -38,18 +38,19 @@ class FolderTarget(Target):
     Settings = FolderSettings
 
     @property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Where the dataset's copies are."""
         return self.project / Path(self.settings.path).expanduser() / self.dataset
 
     @property
     def place(self) -> str:
         """See `Target.place`."""
-        return str(self._folder)
+        return str(self.folder)
 
     def held(self) -> dict[int, str]:
         """See `Target.held`: folders whose attestation stands beside them."""
         found = {}
-        for place in self._folder.glob("v*"):
+        for place in self.folder.glob("v*"):
             number = re.fullmatch(r"v(\d+)", place.name)
             if number and place.is_dir() and attestation_of(place).is_file():
                 found[int(number[1])] = _digest_of(attestation_of(place))
@@ -57,7 +58,7 @@ class FolderTarget(Target):
 
     def current(self) -> int | None:
         """See `Target.current`."""
-        link = self._folder / CURRENT
+        link = self.folder / CURRENT
         if not link.is_symlink():
             return None
         number = re.fullmatch(r"v(\d+)", link.readlink().name)
@@ -65,7 +66,7 @@ class FolderTarget(Target):
 
     def put(self, copy: Copy) -> None:
         """See `Target.put`."""
-        place = self._folder / copy.version.name
+        place = self.folder / copy.version.name
         with new_folder(place) as draft:
             self.fill(copy, draft)
             _flush(draft)
@@ -78,7 +79,7 @@ class FolderTarget(Target):
 
     def point(self, number: int | None) -> None:
         """See `Target.point`."""
-        link = self._folder / CURRENT
+        link = self.folder / CURRENT
         if link.exists() and not link.is_symlink():
             raise WorkspaceError(f"expected {link} to be a link that Proofmint made; move it away")
         if number is None:
@@ -88,18 +89,18 @@ class FolderTarget(Target):
         draft.unlink(missing_ok=True)
         draft.symlink_to(f"v{number}")
         os.replace(draft, link)
-        _flush_entries(self._folder)
+        _flush_entries(self.folder)
 
     def withdraw(self, version: Version) -> None:
         """See `Target.withdraw`."""
         if version.withdrawn is not None:
-            write_whole(notice_of(self._folder / version.name), version.withdrawn.notice)
+            write_whole(notice_of(self.folder / version.name), version.withdrawn.notice)
 
     def drop(self, number: int) -> None:
         """See `Target.drop`; renamed first, so that nobody finds half of it."""
-        doomed = self._folder / f".v{number}-dropped"
+        doomed = self.folder / f".v{number}-dropped"
         shutil.rmtree(doomed, ignore_errors=True)
-        os.replace(self._folder / f"v{number}", doomed)
+        os.replace(self.folder / f"v{number}", doomed)
         shutil.rmtree(doomed)
 
 
