@@ -139,7 +139,7 @@ def _at_each_step(act: Callable[[Path | None], None]) -> Callable[[], None]:
 
 
 def _copy(folder: Path, into: Path) -> Path:
-    copied = into / str(len(os.listdir(into)))
+    copied = into / str(len(list(into.iterdir())))
     shutil.copytree(folder, copied, symlinks=True)
     return copied
 
