@@ -203,4 +203,4 @@ def test_fifty_datasets_parse_in_under_a_second_and_import_nothing_heavy(tmp_pat
     assert read["seconds"] < 1
     assert not set(read["loaded"]) & set(HEAVY)
     ours = {module for module in read["added"] if module.startswith("tasks")}
-    assert ours == {"tasks", "tasks.pipeline"}
+    assert ours == {"tasks", "tasks.partitions", "tasks.pipeline"}
