@@ -1,5 +1,5 @@
 # Everything a person or CI runs. Each target sets up what it needs; nothing is installed outside .venv.
-.PHONY: demo test test-slow check format up down repro bench lock clean
+.PHONY: demo test test-slow check audit format up down repro bench lock clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -26,6 +26,9 @@ check: $(INSTALLED) ## linters, types, directions of imports
 	ruff format --check .
 	mypy
 	lint-imports --no-cache
+
+audit: $(INSTALLED) ## known vulnerabilities of what the lock file installs (asks PyPI)
+	@python .ci/audit.py
 
 format: $(INSTALLED) ## mend what the linters can mend
 	ruff check --fix .
