@@ -238,6 +238,24 @@ def _releases(_: argparse.Namespace) -> int:
     return releases(project_of(Path.cwd()))
 
 
+def _withdraw(options: argparse.Namespace) -> int:
+    from tasks.commands.withdraw import withdraw
+
+    return withdraw(project_of(Path.cwd()), options.dataset, options.version, options.reason)
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from tasks.commands.trace import trace
+
+    return trace(project_of(Path.cwd()), options.digest, as_json=options.json)
+
+
+def _targets(options: argparse.Namespace) -> int:
+    from tasks.commands.targets import targets
+
+    return targets(project_of(Path.cwd()), options.dataset)
+
+
 def _verify(options: argparse.Namespace) -> int:
     from tasks.commands.verify import verify
 
@@ -291,6 +309,7 @@ def _add(options: argparse.Namespace) -> int:
         query=options.query,
         target=options.target,
         settings=options.set,
+        partition=options.partition,
     )
 
 
@@ -339,6 +358,28 @@ def _down(_: argparse.Namespace) -> int:
     return down(project_of(Path.cwd()))
 
 
+def _prune(options: argparse.Namespace) -> int:
+    from tasks.commands.prune import prune
+
+    if options.older_than < 1:
+        raise ParamsError(f"expected --older-than to be 1 day or more, found {options.older_than}")
+    project = project_of(Path.cwd())
+    _read_local_environment(state_of(project))
+    return prune(project, older_than_days=options.older_than, dry_run=options.dry_run)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from tasks.commands.backup import backup
+
+    return backup(project_of(Path.cwd()), options.file, everything=options.everything)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from tasks.commands.restore import restore
+
+    return restore(options.file, options.into)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="proofmint", description="Real data in, validated synthetic datasets with proof out."
@@ -374,6 +415,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("add", _add, "a new dataset from any source: its entry and its gates, for review")
     _describe_source(command)
     command.add_argument("--name", required=True, help="of the dataset, in params.yaml")
+    command.add_argument(
+        "--partition",
+        metavar="COLUMN:BY",
+        help="a run and a release for each day, week, month or year of a column: ordered_on:month",
+    )
     command = add("profile", _profile, "what a source holds, column by column")
     _describe_source(command)
     command = add(
@@ -387,6 +433,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--comment", default="", help="goes into the attestation")
     command.add_argument("--show", action="store_true", help="only show the evidence")
     add("releases", _releases, "list the releases of this project")
+    command = add("withdraw", _withdraw, "say everywhere that a release must no longer be used")
+    command.add_argument("dataset", help="a name in `proofmint releases`")
+    command.add_argument("version", help="e.g. v3")
+    command.add_argument("--reason", required=True, help="everyone who has a copy can read it")
+    command = add("trace", _trace, "where a file, a commit, a run or a release comes from")
+    command.add_argument(
+        "digest", help="sha256, md5, commit or MLflow run, or its first 8 characters"
+    )
+    command.add_argument("--json", action="store_true", help="for programs")
+    command = add("targets", _targets, "what the publishing targets of a dataset hold")
+    command.add_argument("dataset", help="a name in `proofmint releases`")
     command = add("verify", _verify, "check every digest and the signature of a release, offline")
     command.add_argument("release", type=Path, help="a release's folder, e.g. releases/digits")
     command.add_argument(
@@ -401,6 +458,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("action", choices=["start", "stop"])
     add("up", _up, "start PostgreSQL, Airflow and MLflow on this machine")
     add("down", _down, "stop what `up` started")
+    _describe_maintenance(add)
     for name, (summary, stage) in _STAGES.items():
         if name == "evaluate":
             _describe_evaluate(add(name, _evaluate_either, f"stage: {summary}; or of any files"))
@@ -410,6 +468,30 @@ def _parser() -> argparse.ArgumentParser:
         if name == "validate":
             command.add_argument("gate", choices=get_args(Gate))
     return parser
+
+
+def _describe_maintenance(add: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add("prune", _prune, "remove what no release, no run and nobody needs any more")
+    command.add_argument("--dry-run", action="store_true", help="only say what would go")
+    command.add_argument(
+        "--older-than",
+        type=int,
+        default=30,
+        metavar="DAYS",
+        help="since it was last used (default: %(default)s)",
+    )
+    command = add("backup", _backup, "the whole state of the project in one file, keys included")
+    command.add_argument(
+        "file", type=Path, help="to write, e.g. backup.tar; only the owner reads it"
+    )
+    command.add_argument(
+        "--everything",
+        action="store_true",
+        help="also data of no release, checkpoints and fetched files",
+    )
+    command = add("restore", _restore, "a project as `backup` found it, in a new folder")
+    command.add_argument("file", type=Path, help="that `backup` wrote")
+    command.add_argument("--into", type=Path, required=True, help="folder, new or empty")
 
 
 def _describe_synthesize(command: argparse.ArgumentParser) -> None:
