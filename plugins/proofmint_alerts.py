@@ -73,7 +73,7 @@ async def late(
 
     run = context["dag_run"]
     facts = {"dataset": run["dag_id"], "run": run["dag_run_id"], "task": None}
-    message = f"The run has not ended after {minutes} minutes; it goes on."
+    message = f"The run has not ended after {minutes} min; it goes on."
     alert = {**facts, "event": "late", "error": None, "message": message, "links": _links(facts)}
     await sync_to_async(send)(alert, mail, webhook)
 

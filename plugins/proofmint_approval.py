@@ -39,8 +39,8 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
             "params": {
                 "digest": _digest_field(None),
                 "comment": Param(
-                    "",
-                    type="string",
+                    None,
+                    type=["null", "string"],
                     maxLength=2000,
                     title="Comment",
                     description="With an approval it goes into the attestation; with a rejection,"

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +53,6 @@ def test_twenty_datasets_with_three_runs_each_at_once(project: Path) -> None:
     api = Api(servers_of(project))
     for dataset in DATASETS:
         api.unpause(dataset)
-    started = time.monotonic()
     runs = {
         (dataset, number): api.trigger(dataset, rows=rows_of(dataset, number))
         for number in range(RUNS)
@@ -66,7 +64,6 @@ def test_twenty_datasets_with_three_runs_each_at_once(project: Path) -> None:
         return len(listed) == len(runs) and all(run["state"] in ENDED for run in listed)
 
     wait(all_ended, "the end of all runs", seconds=3 * 3600)
-    print(f"{len(runs)} runs in {time.monotonic() - started:.0f} s")
     assert {api.state(dataset, run) for (dataset, _), run in runs.items()} == {"success"}
 
     for (dataset, number), run in runs.items():
