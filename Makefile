@@ -1,5 +1,5 @@
 # Everything a person or CI runs. Each target sets up what it needs; nothing is installed outside .venv.
-.PHONY: demo test test-slow check audit format up down repro bench lock clean
+.PHONY: demo test test-slow check audit format up down repro bench lock clean compose-up compose-down compose-test
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(INSTALLED) ## two real datasets, from source to verified release, through Airflow
 	@proofmint demo
@@ -20,6 +20,10 @@ test: $(INSTALLED) ## the test suite, without what is marked slow
 
 test-slow: $(INSTALLED) ## what takes minutes or needs a browser (Debian: apt-get install chromium)
 	pytest -m slow
+
+compose-test: $(INSTALLED) ## docker-compose.yml on a real engine; minutes, and about 4 GB of images
+	docker compose version
+	pytest -s tests/compose
 
 check: $(INSTALLED) ## linters, types, directions of imports
 	ruff check .
@@ -39,6 +43,13 @@ up: $(INSTALLED) ## PostgreSQL, Airflow and MLflow on this machine, until `make 
 
 down: $(INSTALLED) ## stop what `make up` started
 	@proofmint down
+
+compose-up: ## the same and more for a team, in containers: docs/compose.md
+	docker compose up --build --detach --wait
+	@docker compose run --rm logins
+
+compose-down: ## stop what `make compose-up` started; its volumes stay
+	docker compose --profile "*" down
 
 repro: $(INSTALLED) ## the pipeline by DVC alone, in this folder
 	@proofmint demo-source start
