@@ -394,14 +394,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("demo", _demo, "two real datasets from source to verified release, through Airflow")
-    command = add("run", _run, "run a dataset's pipeline with DVC and release the result")
-    command.add_argument("dataset", help="a name under datasets: in params.yaml")
-    command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
-    command.add_argument(
-        "--partition", metavar="KEY", help="of a partitioned dataset, e.g. 2026-03"
-    )
-    command.add_argument("--from", dest="first", metavar="KEY", help="or from this partition …")
-    command.add_argument("--to", dest="last", metavar="KEY", help="… to this one")
+    _describe_run(add("run", _run, "run a dataset's pipeline with DVC and release the result"))
     _describe_synthesize(
         add(
             "synthesize",
@@ -492,6 +485,14 @@ def _describe_maintenance(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add("restore", _restore, "a project as `backup` found it, in a new folder")
     command.add_argument("file", type=Path, help="that `backup` wrote")
     command.add_argument("--into", type=Path, required=True, help="folder, new or empty")
+
+
+def _describe_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command.add_argument("--airflow", action="store_true", help="run its DAG instead, in process")
+    command.add_argument("--partition", metavar="KEY", help="of a partitioned dataset: 2026-03")
+    command.add_argument("--from", dest="first", metavar="KEY", help="or from this partition …")
+    command.add_argument("--to", dest="last", metavar="KEY", help="… to this one")
 
 
 def _describe_synthesize(command: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from tasks.gates.learn.files import write_text
 from tasks.params import NAME_PATTERN, PARAMS_FILE, DatasetParams, parse, read_yaml
 from tasks.privacy.pii.actions import proposed
 from tasks.schema import SCHEMA_FILE, DatasetSchema
+from tasks.sources._between import check_schema
 from tasks.stages.clean import clean
 from tasks.stages.ingest import ingest
 from tasks.storage import read_batches
@@ -50,6 +51,7 @@ def add(
     query: str | None = None,
     target: str | None = None,
     settings: Sequence[str] = (),
+    partition: str | None = None,
 ) -> int:
     """Set a dataset up from its source.
 
@@ -62,6 +64,7 @@ def add(
         query: of a database, in place of tables.
         target: column that a model would predict.
         settings: `KEY=VALUE` of the source.
+        partition: `COLUMN:BY`, by day, week, month or year; None: each run is of all rows.
 
     Raises:
         ParamsError: the name is taken or cannot be one, or the arguments do not fit together.
@@ -83,10 +86,15 @@ def add(
             " holds it (docs/loading.md)"
         )
     entry = entry_of(origin, target)
+    if partition is not None:
+        column, _, by = partition.rpartition(":")
+        entry["partition"] = {"column": column, "by": by}
     with draft_of(project) as draft, connected(origin):
         params = params_of(name, origin, entry)
         ingest(draft / "raw", params, project=project)
         schema = DatasetSchema.load(draft / "raw")
+        if params.partition is not None:
+            check_schema(schema, params.partition.column)
         print_profile(profile_of(draft / "raw", params))
         _tell_of_texts(schema)
         _check_pairs(schema)
@@ -97,6 +105,8 @@ def add(
         suites = _suites(draft, at, params)
     _write(root, name, entry, suites)
     _tell(root, name, origin, project, suites, n_tables=len(schema.tables))
+    key = "" if partition is None else " --partition KEY"
+    print(f"Then commit, and `proofmint run {name}{key}`.")
     return 0
 
 
@@ -289,5 +299,4 @@ def _tell(
     print(
         "\nReview what was found, decided and learned: `git diff`, and docs/gates.md for the suites."
         f"\n  {PARAMS_FILE}: the target, what happens to personal columns, licence and description"
-        f"\nThen commit, and `proofmint run {name}`."
     )

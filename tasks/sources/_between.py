@@ -60,15 +60,10 @@ class Between(Record):
             ParamsError: there is no such column, or it holds no dates.
         """
         days = [dt.date.fromisoformat(day) for day in (self.start, self.end)]
-        if column_type is not None and pa.types.is_date(column_type):
+        kind = _of_dates(table, self.column, column_type)
+        if pa.types.is_date(kind):
             return days[0], days[1]
-        if column_type is None or not pa.types.is_timestamp(column_type):
-            found = "found none" if column_type is None else f"it holds {column_type}"
-            raise ParamsError(
-                f"partition.column: expected the dates or timestamps {self.column!r} in table"
-                f" {table!r}, {found}; name another column, or make one in a `query`"
-            )
-        zone = None if column_type.tz is None else ZoneInfo(self.timezone)
+        zone = None if kind.tz is None else ZoneInfo(self.timezone)
         first, beyond = (dt.datetime.combine(day, dt.time(), zone) for day in days)
         return first, beyond
 
@@ -76,8 +71,8 @@ class Between(Record):
         return f"{self.column!r} from {self.start} to before {self.end}"
 
 
-def check_schema(schema: DatasetSchema, between: Between) -> None:
-    """That rows of this source can be told by their date.
+def check_schema(schema: DatasetSchema, column: str) -> None:
+    """That rows of this source can be told by the dates of a column.
 
     Raises:
         ParamsError: it has several tables, or no such column.
@@ -87,7 +82,9 @@ def check_schema(schema: DatasetSchema, between: Between) -> None:
             "partition: expected a source of one table, found"
             f" {', '.join(table.name for table in schema.tables)}; join them in a `query` or a view"
         )
-    between.bounds(schema.main.name, _type_of(schema.main, between.column))
+    main = schema.main
+    kind = arrow_type(main.column(column)) if column in main.column_names else None
+    _of_dates(main.name, column, kind)
 
 
 def rows_between(
@@ -127,5 +124,11 @@ def warn_of_missing(table: str, between: Between, n_missing: int) -> None:
     )
 
 
-def _type_of(table: TableSchema, name: str) -> pa.DataType | None:
-    return arrow_type(table.column(name)) if name in table.column_names else None
+def _of_dates(table: str, column: str, found: pa.DataType | None) -> pa.DataType:
+    if found is not None and (pa.types.is_date(found) or pa.types.is_timestamp(found)):
+        return found
+    holds = "found none" if found is None else f"it holds {found}"
+    raise ParamsError(
+        f"partition.column: expected the dates or timestamps {column!r} in table {table!r}, {holds};"
+        " name another column, or make one in a `query`"
+    )

@@ -137,7 +137,7 @@ class _Pull:
         with source, self._engine, new_folder(raw) as draft:
             declared = _answer(source.schema)
             if source.settings.between is not None:
-                check_schema(declared, source.settings.between)
+                check_schema(declared, source.settings.between.column)
             snapshots = Snapshots(Cache.of(self._project), self._params.source, declared)
             if not self._is_whole:
                 self._last = snapshots.last()
