@@ -116,6 +116,10 @@ class Cache:
         """Remove an entry now, unless somebody uses it."""
         _remove(self._place(drawer, key))
 
+    def evict(self, place: Path) -> bool:
+        """Remove the entry in this folder; False: somebody uses it."""
+        return _remove(place)
+
     def forget(self, drawer: Drawer, since: float) -> None:
         """Remove what was used since a moment (`time.time()`), unless somebody still uses it."""
         folder = self.folder / drawer

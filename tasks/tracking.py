@@ -13,7 +13,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,39 @@ class Tracker:
                 client.set_registered_model_alias(dataset, ALIAS, current[0].version)
             else:
                 client.delete_registered_model_alias(dataset, ALIAS)
+
+    def unreleased_runs(self, before: float) -> list[str]:
+        """Ids of runs that ended before a moment (`time.time()`) and are behind no model's version."""
+        with _answering(self._client.tracking_uri):
+            released = {model.run_id for model in self._pages(self._client.search_model_versions)}
+            places = [e.experiment_id for e in self._pages(self._client.search_experiments)]
+            ended = f"attributes.end_time < {int(before * 1000)}"
+            runs = self._pages(
+                lambda page_token: self._client.search_runs(
+                    places, ended, max_results=1000, page_token=page_token
+                )
+            )
+            kept = [r for r in runs if r.info.run_id in released or r.info.status == "RUNNING"]
+            # The run of a search is there as long as one of its trials is.
+            released.update(r.info.run_id for r in kept)
+            released.update(r.data.tags.get(_PARENT_TAG, "") for r in kept)
+            return [r.info.run_id for r in runs if r.info.run_id not in released]
+
+    def delete_runs(self, run_ids: Iterable[str]) -> None:
+        """Mark runs as deleted: MLflow hides them, and `mlflow gc` removes them for good."""
+        with _answering(self._client.tracking_uri):
+            for run_id in run_ids:
+                self._client.delete_run(run_id)
+
+    @staticmethod
+    def _pages(search: Callable[..., Any]) -> list[Any]:
+        """All that a search of MLflow's finds."""
+        found, token = [], None
+        while True:
+            page = search(page_token=token)
+            found += page
+            if not (token := page.token):
+                return found
 
     def log_release_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Add the metrics of a release to the run that trained its generator, once."""

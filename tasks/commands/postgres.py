@@ -115,6 +115,15 @@ def start(place: Path) -> PostgresServer:
     return server
 
 
+def program(name: str) -> Path:
+    """A program of PostgreSQL's, such as `pg_dump`, of the same version as the server.
+
+    Raises:
+        WorkspaceError: the wheel is missing.
+    """
+    return _binaries() / name
+
+
 def stop(place: Path) -> bool:
     """Stop the server whose data is in `place`; return whether it was running."""
     place = place.resolve()
