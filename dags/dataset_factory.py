@@ -1,5 +1,6 @@
 """One DAG per dataset of params.yaml, with the stages and edges of dvc.yaml."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -199,7 +200,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
 def broken_dag(name: str, fault: PipelineError) -> DAG:
     """Stands for a dataset whose entry is wrong, so that the fault is seen where people look."""
     with DAG(
-        dag_id=name,
+        dag_id=re.sub(r"[^A-Za-z0-9_]", "_", str(name))[:63] or "_",  # the name may be the fault
         schedule=None,
         description=str(fault),
         doc_md=f"## Not ready\n\n{fault}\n",
@@ -210,6 +211,6 @@ def broken_dag(name: str, fault: PipelineError) -> DAG:
 
 
 for _name, _found in load_each(PROJECT).items():
-    globals()[_name] = (
+    globals()[f"dag_{_name}"] = (
         broken_dag(_name, _found) if isinstance(_found, PipelineError) else dataset_dag(_found)
     )

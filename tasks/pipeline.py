@@ -31,6 +31,7 @@ _FORM = {
 }
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
 
@@ -120,10 +121,20 @@ def load_each(root: Path) -> dict[str, "Dataset | PipelineError"]:
 
 def _dataset(templates: Mapping[str, Any], name: str, entry: Any) -> "Dataset | PipelineError":
     try:
+        _check_name(name)
         _check_form(name, entry)
         return Dataset(name, entry, tuple(_stages(templates, name, entry)))
     except PipelineError as error:
         return error
+
+
+def _check_name(name: Any) -> None:
+    """That it may stand in paths, shells, refs and URLs: all that follows relies on it."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PipelineError(
+            f"datasets in {PARAMS_FILE}: expected a name of at most 63 characters of a-z, 0-9 and _,"
+            f" a letter first, found {name!r}"
+        )
 
 
 def _check_form(name: str, entry: Any) -> None:
