@@ -135,6 +135,7 @@ def _environment(project: Path, home: Path, port: int) -> dict[str, str]:
         "CORE__LOAD_EXAMPLES": False,
         "CORE__AUTH_MANAGER": manager,
         "CORE__FERNET_KEY": "",
+        "FAB__CACHE_TTL": 0,  # of the rights of a user; otherwise changes count after half a minute
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "API__HOST": "127.0.0.1",
         "API__PORT": port,
