@@ -1,0 +1,172 @@
+"""A run waits for a person in Airflow, and people are told: real servers, mail and webhook."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tasks import versions
+from tasks.commands import postgres
+from tasks.commands.run import run_dag
+from tasks.commands.server_settings import servers_of
+from tasks.errors import NotApproved
+from tasks.publishing.verification import verify_release
+from tests.airflow_api import Api, wait
+from tests.made_up import DATASET, REFUSAL, REFUSED_ROWS, make_project
+from tests.sinks import Sink, mail_sink, webhook_sink
+
+ALERTS = {"mail": ["ops@example.org"], "webhook": "PROOFMINT_TEST_HOOK", "deadline_minutes": 60}
+SECRET = "token-in-the-address-of-the-webhook"
+
+
+@dataclass(frozen=True)
+class Running:
+    root: Path
+    api: Api
+    mail: Sink
+    hook: Sink
+
+    def details(self, run_id: str) -> str:
+        """The address of what a run asks."""
+        run = quote(run_id)
+        return f"/dags/{DATASET}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+
+    def answer(self, run_id: str, option: str, **fields: Any) -> None:
+        content = {"chosen_options": [option], "params_input": fields}
+        self.api.call("PATCH", self.details(run_id), content)
+
+    def asked(self, **settings: Any) -> tuple[str, dict[str, Any]]:
+        """Start a run that waits for a person; return its id and what it asks."""
+        run_id = self.api.trigger(DATASET, **settings)
+        self.api.wait_for(DATASET, run_id, "approve", {"awaiting_input"})
+        return run_id, self.api.call("GET", self.details(run_id))
+
+    def told(self, run_id: str, event: str) -> dict[str, Any]:
+        """The webhook's alert of an event of a run, which must come."""
+
+        def found() -> list[dict[str, Any]]:
+            return [p for p in self.hook.posts if (p["run"], p["event"]) == (run_id, event)]
+
+        wait(lambda: bool(found()), f"the alert {event}")
+        (alert,) = found()
+        return alert
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = {"approval": "required", "alerts": ALERTS}
+    root = make_project(tmp_path_factory.mktemp("approval") / "p", settings)
+    command = [sys.executable, "-m", "tasks"]
+    with mail_sink() as mail, webhook_sink() as hook:
+        smtp = {
+            "conn_type": "smtp",
+            "host": "127.0.0.1",
+            "port": mail.port,
+            "extra": {"disable_tls": True, "disable_ssl": True, "from_email": "p@example.org"},
+        }
+        env = {
+            **{k: v for k, v in os.environ.items() if k != "PROOFMINT_HOME"},
+            "PYTHONPATH": str(root),
+            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
+            "PROOFMINT_TEST_HOOK": f"http://127.0.0.1:{hook.port}/{SECRET}",
+        }
+        try:
+            subprocess.run([*command, "up"], cwd=root, env=env, check=True, capture_output=True)
+            api = Api(servers_of(root))
+            api.unpause(DATASET)
+            yield Running(root, api, mail, hook)
+        finally:
+            subprocess.run([*command, "down"], cwd=root, env=env, check=False, capture_output=True)
+
+
+def test_a_run_waits_with_the_evidence_and_a_yes_is_attested(running: Running) -> None:
+    run_id, asked = running.asked()
+    digest = asked["params"]["digest"]["value"]
+    assert asked["params"]["digest"]["schema"]["enum"] == [digest]
+    for told in (digest, "2 of 2 thresholds met", "Column shapes", "/proofmint/datasets/patients/"):
+        assert told in asked["subject"] + asked["body"]
+    assert versions.newest(running.root, DATASET) is None
+    alert = running.told(run_id, "waits")
+    assert alert["links"]["run"].startswith(running.api.url)
+
+    anonymous = urllib.request.Request(  # noqa: S310 - our own address
+        f"{running.api.url}/api/v2{running.details(run_id)}",
+        data=b'{"chosen_options": ["Approve"], "params_input": {}}',
+        headers={"Content-Type": "application/json"},
+        method="PATCH",
+    )
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(anonymous)  # noqa: S310
+
+    running.answer(run_id, "Approve", digest=digest, comment="looks  right")
+    assert running.api.wait_for_end(DATASET, run_id) == "success"
+    verified = verify_release(running.root / "releases" / DATASET)
+    approval = verified.attestation.facts["approval"]
+    assert approval | {"by": "admin", "digest": digest, "comment": "looks right"} == approval
+    assert approval["through"] == f"Airflow run {run_id}"
+    assert verified.attestation.manifest_sha256 == digest
+
+    # The same bytes again: nobody is asked.
+    again = running.api.trigger(DATASET)
+    assert running.api.wait_for_end(DATASET, again) == "success"
+    tasks = running.api.tasks(DATASET, again)
+    assert (tasks["approve"]["state"], tasks["release"]["state"]) == ("success", "skipped")
+
+
+def test_a_no_a_yes_to_another_release_and_a_refusal_release_nothing(running: Running) -> None:
+    before = len(versions.versions(running.root, DATASET))
+    refused = running.api.trigger(DATASET, rows=REFUSED_ROWS)
+    rejected, _ = running.asked(rows=41)
+    mistaken, _ = running.asked(rows=42)
+    running.answer(rejected, "Reject", digest=None, comment="the margin is too small")
+    running.answer(mistaken, "Approve", digest="0" * 64, comment=None)
+    for run_id in (refused, rejected, mistaken):
+        assert running.api.wait_for_end(DATASET, run_id) == "failed"
+    assert len(versions.versions(running.root, DATASET)) == before
+    for run_id in (rejected, mistaken):
+        assert running.api.tasks(DATASET, run_id)["approve"]["try_number"] == 1
+
+    alert = running.told(refused, "refused")
+    assert (alert["task"], alert["error"], alert["message"]) == ("publish", "GateRefused", REFUSAL)
+    alert = running.told(rejected, "not_approved")
+    assert alert["message"] == f"{DATASET}: rejected by admin: the margin is too small"
+    assert "expected an approval of the digest" in running.told(mistaken, "not_approved")["message"]
+    subjects = [mail["subject"] for mail in running.mail.mails]
+    assert f"[Proofmint] {DATASET} refused by a gate at publish" in subjects
+    assert f"[Proofmint] {DATASET} not approved at approve" in subjects
+
+
+def test_people_are_told_of_a_run_that_is_late(running: Running) -> None:
+    run_id, _ = running.asked(rows=43)
+    database = postgres.start(servers_of(running.root).database)  # it runs; where it is
+    with database.connect("airflow") as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE deadline SET deadline_time = now() WHERE NOT missed")
+        assert cursor.rowcount >= 1
+    assert "has not ended after 60 min" in running.told(run_id, "late")["message"]
+    running.answer(run_id, "Reject", digest=None, comment=None)
+    assert running.api.wait_for_end(DATASET, run_id) == "failed"
+
+
+def test_the_webhooks_address_is_in_no_log(running: Running) -> None:
+    logs = list((running.root / ".proofmint" / "logs").rglob("*.log"))
+    assert len(logs) > 5
+    assert not [place for place in logs if SECRET in place.read_text(errors="replace")]
+
+
+def test_a_run_without_a_server_ends_and_says_what_to_do(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROOFMINT_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(running.root))
+    with pytest.raises(NotApproved, match=f"proofmint run {DATASET}; proofmint approve"):
+        run_dag(running.root, DATASET, {"rows": 44})
