@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -102,13 +103,24 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
                 " this task to ask again, or start another run if the release is another one now",
             )
         self.log.info("approved by %s", by)
-        return {
-            "by": by,
-            "at": answer["responded_at"].isoformat(timespec="seconds"),
-            "digest": digest,
-            "comment": comment,
-            "through": f"Airflow run {context['run_id']}",
-        }
+        return self._keep(
+            {
+                "by": by,
+                "at": answer["responded_at"].isoformat(timespec="seconds"),
+                "digest": digest,
+                "comment": comment,
+                "through": f"Airflow run {context['run_id']}",
+            }
+        )
+
+    def _keep(self, said: dict[str, str]) -> dict[str, str]:
+        """Keep the approval here at once: what goes by XCom alone could be edited on its way."""
+        from tasks import approvals
+        from tasks.workspace import state_of
+
+        approval = approvals.Approval.model_validate(said)
+        kept = approvals.keep(state_of(Path(self.project)), self.dataset, approval)
+        return kept.model_dump()
 
     def _request(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The question as the release that stands in the run's worktree puts it."""
