@@ -1,18 +1,19 @@
 #!/bin/sh
-# The project that workers write to: a clone of the mounted checkout, brought forward to its commit at each start.
+# The project that workers write to: a clone of the checkout, which is a folder or a URL, brought forward at each start.
 set -eu
 say() { echo "project: $*" >&2; }
 # The checkout is another user's, which git allows where a configuration file says so.
 GIT_CONFIG_GLOBAL=$(mktemp)
 export GIT_CONFIG_GLOBAL
 git config --global safe.directory "$PROOFMINT_CHECKOUT"
-wanted=$(git -C "$PROOFMINT_CHECKOUT" rev-parse HEAD) || {
+wanted=$(git ls-remote "$PROOFMINT_CHECKOUT" HEAD | cut -f1)
+[ -n "$wanted" ] || {
     say "expected a git repository with a commit at $PROOFMINT_CHECKOUT that uid $(id -u) can read;" \
         "run compose in a clone of the project, and \`chmod -R go+rX .git\` if its files are private"
     exit 1
 }
-if [ ! -d .git ]; then
-    git init --quiet --initial-branch main
+git init --quiet --initial-branch main
+if ! git rev-parse --quiet --verify HEAD >/dev/null; then
     # Versions that the checkout knows go on here; their tags come with the commits that they name.
     git fetch --quiet "$PROOFMINT_CHECKOUT" HEAD 'refs/heads/datasets/*:refs/heads/datasets/*' 'refs/tags/*:refs/tags/*'
     git reset --quiet --hard "$wanted"

@@ -82,7 +82,7 @@ def test_processes_run_as_users_without_rights(stack: Stack) -> None:
         ("api-server", "/project/x"),
         ("scheduler", "/project/x"),
         ("dag-processor", "/project/dags/x.py"),
-        ("mlflow", "/secrets/mlflow.ini"),
+        ("mlflow", "/secrets/x"),
     ],
 )
 def test_code_and_secrets_cannot_be_written(stack: Stack, service: str, place: str) -> None:
