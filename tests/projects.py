@@ -25,3 +25,10 @@ def copy_project(to: Path) -> Path:
     for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "copy"]):
         subprocess.run(["git", *identity, *arguments], cwd=to, check=True)
     return to
+
+
+def commit_all(root: Path, message: str) -> None:
+    """Commit everything in a copy of the project."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for arguments in (["add", "-A"], ["commit", "-q", "-m", message]):
+        subprocess.run(["git", *identity, *arguments], cwd=root, check=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ import yaml
 
 from tasks.errors import ParamsError
 from tasks.workspace import dvc, git
-from tasks.worktrees import close_worktree, narrow, open_worktree, path_of, uncommitted
+from tasks.worktrees import (
+    close_worktree,
+    narrow,
+    open_worktree,
+    own_worktree,
+    path_of,
+    start_record,
+    uncommitted,
+)
 
 PARAMS = """\
 # about all
@@ -113,6 +122,35 @@ def test_settings_of_dvc_keep_their_meaning(project: Path) -> None:
     dvc(place, "repro")
     dvc(place, "push")
     assert any((project.parent / "store").rglob("*"))
+
+
+def test_a_run_goes_on_in_another_clone_with_what_it_is_handed(
+    project: Path, tmp_path: Path
+) -> None:
+    record = start_record(project, "wine", {"seed": 9})
+    with own_worktree(project, "wine", "run/first", record) as place:
+        dvc(place, "repro", "--single-item", "first@wine")
+        dvc(place, "push", "first@wine")
+        lock = (place / "dvc.lock").read_text()
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(project), str(clone))
+    with own_worktree(clone, "wine", "run/second", replace(record, lock=lock)) as place:
+        dvc(place, "pull", "data/wine/first")
+        assert "Running stage" in dvc(place, "repro", "--single-item", "second@wine")
+        assert (place / "data/wine/second").read_text() == "first 9\n"
+    for root in (project, clone):
+        assert not list((root / ".proofmint").glob("worktrees/wine/*"))
+        assert not list((root / ".proofmint").glob("runs/wine/*"))
+        assert len(git(root, "worktree", "list").splitlines()) == 1
+
+
+def test_what_a_killed_task_left_is_found_again(project: Path) -> None:
+    record = start_record(project, "wine")
+    killed = own_worktree(project, "wine", "run/first", record)
+    (killed.__enter__() / "made-by-it").touch()
+    with own_worktree(project, "wine", "run/first", record) as place:
+        assert (place / "made-by-it").exists()
+    assert not place.exists()
 
 
 def test_closing_removes_all_but_what_opens_it_again(project: Path) -> None:
