@@ -140,6 +140,22 @@ def deadline(dataset: Dataset) -> DeadlineAlert | None:
     )
 
 
+def of_every_task(dataset: Dataset) -> dict[str, object]:
+    """What all tasks of a dataset have in common."""
+    return {
+        "owner": "proofmint",
+        "project": str(PROJECT),
+        "dataset": dataset.name,
+        "partition": dataset.params.get("partition"),
+        "retries": 1,
+        "retry_delay": timedelta(seconds=15),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(minutes=30),
+        "on_failure_callback": Alert(**told(dataset)) if any(told(dataset).values()) else None,
+    }
+
+
 def dataset_dag(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     with DAG(
@@ -154,18 +170,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         tags={"proofmint", dataset.params["kind"], dataset.params["generator"]},
         deadline=deadline(dataset),
         access_control=access(dataset),
-        default_args={
-            "owner": "proofmint",
-            "project": str(PROJECT),
-            "dataset": dataset.name,
-            "partition": dataset.params.get("partition"),
-            "retries": 1,
-            "retry_delay": timedelta(seconds=15),
-            "retry_exponential_backoff": 2.0,
-            "max_retry_delay": timedelta(minutes=10),
-            "execution_timeout": timedelta(minutes=30),
-            "on_failure_callback": Alert(**told(dataset)) if any(told(dataset).values()) else None,
-        },
+        default_args=of_every_task(dataset),
     ) as dag:
         opened = OpenWorktreeOperator(task_id="open_worktree").as_setup()
         edges = dataset.edges()
@@ -210,7 +215,16 @@ def broken_dag(name: str, fault: PipelineError) -> DAG:
     return dag
 
 
+def dag_of(name: str, found: Dataset | PipelineError) -> DAG:
+    """The DAG of one entry of params.yaml; whatever is wrong with it stops no other DAG."""
+    if isinstance(found, PipelineError):
+        return broken_dag(name, found)
+    try:
+        return dataset_dag(found)
+    except (AttributeError, TypeError, ValueError) as error:  # a setting of another type
+        fault = f"datasets.{name}: {error}; `proofmint check {name}` tells more"
+        return broken_dag(name, PipelineError(fault))
+
+
 for _name, _found in load_each(PROJECT).items():
-    globals()[f"dag_{_name}"] = (
-        broken_dag(_name, _found) if isinstance(_found, PipelineError) else dataset_dag(_found)
-    )
+    globals()[f"dag_{_name}"] = dag_of(_name, _found)

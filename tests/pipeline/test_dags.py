@@ -191,6 +191,32 @@ def test_the_form_takes_good_values(tmp_path: Path) -> None:
         assert all(answer is True for answers in dag["accepted"].values() for answer in answers)
 
 
+def test_settings_of_operation_are_wired_and_a_wrong_one_stops_no_other_dag(tmp_path: Path) -> None:
+    for name in ("dags", "plugins", "tasks"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    entry = next(iter(yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"].values()))
+    settings: dict[str, dict[str, Any]] = {
+        "as_it_is": {},
+        "approved": {"approval": "required", "alerts": {"deadline_minutes": 60}},
+        "wrong_alerts": {"alerts": "ops@example.org"},
+        "wrong_deadline": {"alerts": {"deadline_minutes": "soon"}},
+        "wrong_access": {"access": ["Op"]},
+    }
+    datasets = {name: {**entry, **own} for name, own in settings.items()}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"datasets": datasets}, sort_keys=False))
+    dags = {dag["dag_id"]: dag for dag in read_dags(tmp_path, tmp_path / "airflow")["dags"]}
+
+    edges = {tuple(edge) for edge in dags["approved"]["edges"]}
+    assert {("publish", "approve"), ("approve", "release")} <= edges
+    assert ("publish", "release") not in edges
+    assert dags["approved"]["tasks"]["approve"]["timeout"]  # of asking, not of waiting
+    assert "approve" not in dags["as_it_is"]["tasks"]
+    for name in ("wrong_alerts", "wrong_deadline", "wrong_access"):
+        assert "broken" in dags[name]["tags"]
+        assert f"proofmint check {name}" in dags[name]["doc"]
+
+
 def test_fifty_datasets_parse_in_under_a_second_and_import_nothing_heavy(tmp_path: Path) -> None:
     for name in ("dags", "plugins", "tasks"):
         shutil.copytree(ROOT / name, tmp_path / name)
