@@ -131,7 +131,7 @@ def _check_pairs(schema: DatasetSchema) -> None:
 
 
 def _check_free(root: Path, name: str, at: Layout) -> None:
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ParamsError(
             f"expected --name of small letters, digits and _, beginning with a letter; found {name!r}"
         )
