@@ -49,6 +49,7 @@ def rows_of(dataset: str, run: int) -> int:
     return 100 + RUNS * DATASETS.index(dataset) + run
 
 
+@pytest.mark.timeout(3 * 3600)
 def test_twenty_datasets_with_three_runs_each_at_once(project: Path) -> None:
     api = Api(servers_of(project))
     for dataset in DATASETS:
