@@ -11,9 +11,9 @@ from tasks.locations.credentials import Connection, connection_of
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 60
-TRIES = 2
-"""Of one request, each by two of the library's own: a store that is gone is told of in half a
-minute. Airflow tries again later; what has arrived by then is not sent again."""
+PROBE_READ_TIMEOUT_SECONDS = 10
+"""A store that says nothing to a first, small question is given up in half a minute; one that has
+answered gets the library's own patience for the rest."""
 
 REFUSALS = frozenset(
     ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket")
@@ -33,10 +33,11 @@ def connection(name: str | None) -> Connection | None:
         raise WorkspaceError(str(error)) from None
 
 
-def object_store(name: str | None, endpoint: str | None) -> Any:
-    """A file system of S3 that gives up in half a minute where nothing answers.
+def object_store(url: str, name: str | None, endpoint: str | None) -> Any:
+    """A file system of S3, after it has answered.
 
     Args:
+        url: of what is asked for: s3://bucket/prefix.
         name: of the connection; None: what the library finds by itself (`AWS_ACCESS_KEY_ID` …).
         endpoint: of a store that is not Amazon's; None: that of the connection, or Amazon's.
     """
@@ -44,16 +45,23 @@ def object_store(name: str | None, endpoint: str | None) -> Any:
     options = known.options("s3") if known else {}
     if endpoint:
         options["endpoint_url"] = endpoint
+    probe = _system(options, PROBE_READ_TIMEOUT_SECONDS, {"max_attempts": 0})
+    probe.retries = 1
+    # Told by what is asked in earnest, with the right message.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        probe.call_s3("head_bucket", Bucket=url.removeprefix("s3://").partition("/")[0])
+    return _system(options, READ_TIMEOUT_SECONDS, {"max_attempts": 3})
+
+
+def _system(options: dict[str, Any], read_seconds: int, retries: dict[str, int]) -> Any:
     limits = {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "read_timeout": READ_TIMEOUT_SECONDS,
-        "retries": {"max_attempts": 1},
+        "read_timeout": read_seconds,
+        "retries": retries,
     }
-    system = fsspec.filesystem(
+    return fsspec.filesystem(
         "s3", **options, config_kwargs=limits, skip_instance_cache=True, use_listings_cache=False
     )
-    system.retries = TRIES
-    return system
 
 
 @contextlib.contextmanager

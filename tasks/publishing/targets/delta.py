@@ -174,8 +174,9 @@ class DeltaTarget(Target):
         table = self._table(slug)
         marks = (record["version"], record["manifest_sha256"])
         with _answering():
-            (last,) = table.history(1)
-            if (last.get(_DATASET), last.get(_DIGEST)) != marks:
+            # Vacuums are commits, too; none of them changes what is current.
+            last = next(entry for entry in table.history() if _DATASET in entry)
+            if (last[_DATASET], last[_DIGEST]) != marks:
                 table.restore(commit, commit_properties=_marked(*marks))
 
     def _empty(self, slug: str) -> None:
@@ -214,6 +215,8 @@ class DeltaTarget(Target):
             "AWS_ALLOW_HTTP": "true" if str(endpoint).startswith("http://") else None,
             "connect_timeout": "5s",
             "timeout": "60s",
+            "max_retries": "2",
+            "retry_timeout": "20s",
         }
         return {name: str(value) for name, value in found.items() if value}
 
@@ -271,7 +274,9 @@ class DeltaTarget(Target):
     @property
     def _system(self) -> Any:
         if self._opened is None:
-            self._opened = object_store(self.settings.connection, self.settings.endpoint)
+            self._opened = object_store(
+                self._base, self.settings.connection, self.settings.endpoint
+            )
         return self._opened
 
 
@@ -320,5 +325,5 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
-        message = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+        message = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())[:300]
         raise TargetUnavailable(f"{type(error).__name__}: {message}") from error

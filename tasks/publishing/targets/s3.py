@@ -60,7 +60,9 @@ class S3Target(Target):
     @property
     def _system(self) -> Any:
         if self._opened is None:
-            self._opened = object_store(self.settings.connection, self.settings.endpoint)
+            self._opened = object_store(
+                self.settings.url, self.settings.connection, self.settings.endpoint
+            )
         return self._opened
 
     @property

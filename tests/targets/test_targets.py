@@ -1,84 +1,17 @@
 """Every publishing target, held to its contract: real folders, a real PostgreSQL, a served S3 API."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import s3fs
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from moto.server import ThreadedMotoServer
 
 from tasks import registry
 from tasks.errors import ParamsError, WorkspaceError
-from tasks.operation import TargetParams
-from tasks.publishing.attestation import ReleaseFacts, attest
-from tasks.publishing.delivery import PACKAGE, Plan, deliver, mark, targets_of
-from tasks.publishing.manifest import MANIFEST_FILE
-from tasks.publishing.notices import sign_notice
+from tasks.publishing.delivery import PACKAGE, Plan, deliver, mark
 from tasks.publishing.targets.base import Copy, Target
-from tasks.publishing.verification import attestation_of
-from tasks.stages.publish import publish
-from tasks.storage import digest
-from tasks.versions import Version, Withdrawal
-from tests.releases import tabular_inputs
-
-KEY = Ed25519PrivateKey.generate()
-DATASET = "patients"
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def copies(tmp_path_factory: pytest.TempPathFactory) -> list[Copy]:
-    """Three versions of one dataset."""
-    return [
-        copy_of(tmp_path_factory.mktemp(f"v{n}"), n, tabular_inputs, n_rows=20 + n)
-        for n in (1, 2, 3)
-    ]
-
-
-def copy_of(root: Path, number: int, inputs: Callable[..., Any], **settings: Any) -> Copy:
-    case = inputs(root, **settings)
-    publish(case.at, case.params)
-    facts = ReleaseFacts(case.at.dataset, f"v{number}", "c" * 40, "d" * 32 + ".dir", "now")
-    attest(case.at.release, attestation_of(case.at.release), facts, KEY)
-    manifest = digest(case.at.release / MANIFEST_FILE)
-    version = Version(case.at.dataset, number, "c" * 40, "d.dir", manifest, 20, "passed", "now")
-    return Copy(version, case.at.release, attestation_of(case.at.release).read_text())
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty bucket; credentials are in a connection of Airflow's form."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    query = f"endpoint_url={endpoint}&region_name=us-east-1"
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", f"aws://id-of-the-key:hush-hush@/?{query}")
-    name = f"bucket-{next(_numbers)}"
-    store(endpoint).mkdir(name)
-    return f"s3://{name}"
-
-
-def store(endpoint: str) -> s3fs.S3FileSystem:
-    """Another client than the target's own."""
-    return s3fs.S3FileSystem(
-        key="id-of-the-key",
-        secret="hush-hush",
-        endpoint_url=endpoint,
-        skip_instance_cache=True,
-        use_listings_cache=False,
-    )
+from tasks.versions import Version
+from tests.copies import made, plan
 
 
 @pytest.fixture(params=registry.names(PACKAGE))
@@ -94,28 +27,6 @@ def target(
         monkeypatch.setenv("WAREHOUSE", request.getfixturevalue("database"))
         settings = {"connection": "WAREHOUSE"}
     return made(request.param, tmp_path, **settings)
-
-
-def made(kind: str, project: Path, dataset: str = DATASET, **settings: Any) -> Target:
-    entry = TargetParams.model_validate({"type": kind, **settings})
-    (found,) = targets_of([entry], dataset, project, "publish.to")
-    return found
-
-
-def plan(copies: list[Copy], *withdrawn: int, keep: int | None = None) -> Plan:
-    """What git would say of these versions."""
-    known = {copy.number: copy for copy in copies}
-    return Plan(
-        [taken_back(c.version) if c.number in withdrawn else c.version for c in copies],
-        keep,
-        lambda version: known[version.number],
-    )
-
-
-def taken_back(version: Version) -> Version:
-    notice = sign_notice(version, "it was wrong", "Ada", "2026-11-21T00:00:00+00:00", KEY)
-    because = Withdrawal("it was wrong", "Ada", "2026-11-21T00:00:00+00:00", notice)
-    return dataclasses.replace(version, withdrawn=because)
 
 
 def never(version: Version) -> Copy:

@@ -1,0 +1,167 @@
+"""The target in PostgreSQL: what its readers find there, and what they never see."""
+
+from pathlib import Path
+
+import psycopg2
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.errors import TargetUnavailable, WorkspaceError
+from tasks.publishing.delivery import deliver
+from tasks.publishing.targets.base import Copy
+from tests.copies import copy_of, made, plan
+from tests.releases import HOSTILE, image_inputs, relational_inputs
+
+
+@pytest.fixture
+def warehouse(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty database, which the connection `WAREHOUSE` names."""
+    monkeypatch.setenv("WAREHOUSE", database)
+    return database.replace("+psycopg2", "")
+
+
+def rows(url: str, query: str) -> list[tuple]:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
+
+
+def run(url: str, *statements: str) -> None:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+def test_the_rows_are_those_of_the_release(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    deliver(made("postgres", tmp_path, connection="WAREHOUSE"), plan(copies))
+    there = rows(warehouse, 'SELECT * FROM patients."patients"')
+    (table,) = copies[2].tables
+    released = [tuple(row.values()) for row in pq.read_table(table.folder).to_pylist()]
+    single = table.schema.column_names.index(HOSTILE)  # of single precision: Python has none
+    for row, expected in zip(there, released, strict=True):
+        assert row[single] == pytest.approx(expected[single], rel=1e-6)
+        assert row[:single] + row[single + 1 :] == expected[:single] + expected[single + 1 :]
+    types = dict(
+        rows(
+            warehouse,
+            "SELECT column_name, data_type || is_nullable FROM information_schema.columns"
+            " WHERE table_schema = 'patients'",
+        )
+    )
+    assert types == {
+        "age": "bigintYES",
+        "blood pressure": "double precisionYES",
+        "sex": "textNO",
+        "smoker": "booleanYES",
+        "seen_at": "timestamp without time zoneYES",
+        "born": "dateYES",
+        "note": "textYES",
+        HOSTILE: "realYES",
+        "ill": "textNO",
+    }
+    ((comment,),) = rows(warehouse, "SELECT obj_description('patients.patients'::regclass)")
+    assert f"v3, manifest sha256:{copies[2].version.digest}" in comment
+
+
+def test_keys_links_and_hostile_names(warehouse: str, tmp_path: Path) -> None:
+    copy = copy_of(tmp_path / "made", 1, relational_inputs)
+    deliver(made("postgres", tmp_path, "shop", connection="WAREHOUSE"), plan([copy]))
+    assert rows(warehouse, 'SELECT city FROM shop."our customers" ORDER BY id') == [
+        ("Graz",),
+        ("Bonn",),
+        (None,),
+    ]
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation):
+        run(warehouse, 'INSERT INTO shop."orders=2024" VALUES (99, 99, 1)')
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        run(warehouse, "INSERT INTO shop.\"our customers\" VALUES (1, 'Linz')")
+
+
+def test_images_are_bytes(warehouse: str, tmp_path: Path) -> None:
+    copy = copy_of(tmp_path / "made", 1, image_inputs)
+    deliver(made("postgres", tmp_path, "shapes", connection="WAREHOUSE"), plan([copy]))
+    ((image, label),) = rows(warehouse, "SELECT image, label FROM shapes.shapes LIMIT 1")
+    assert bytes(image).startswith(b"\x89PNG")
+    assert label == "left"
+
+
+def test_a_reader_in_the_middle_of_a_query_sees_one_version(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    target = made("postgres", tmp_path, connection="WAREHOUSE")
+    deliver(target, plan(copies[:1]))
+    reader = psycopg2.connect(warehouse)
+    with reader, reader.cursor("open") as cursor:
+        cursor.itersize = 5
+        cursor.execute('SELECT note FROM patients."patients"')
+        first = cursor.fetchmany(5)
+        deliver(target, plan(copies))
+        rest = cursor.fetchall()
+    reader.close()
+    assert len(first + rest) == 21
+    assert rows(warehouse, 'SELECT count(*) FROM patients."patients"') == [(23,)]
+    assert rows(warehouse, 'SELECT count(*) FROM patients__v1."patients"') == [(21,)]
+
+
+def test_roles_may_read_what_stands_and_nothing_else(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    name = warehouse.rpartition("/")[2].partition("?")[0]
+    role = f"Reader of {name}; DROP"
+    run(warehouse, f'CREATE ROLE "{role}"')
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=[role], schema="our_data")
+    deliver(target, plan(copies[:1]))
+    deliver(target, plan(copies[:2]))
+    as_reader = f'SET ROLE "{role}"'
+    run(warehouse, as_reader, 'SELECT * FROM our_data."patients"')
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(warehouse, as_reader, 'DELETE FROM our_data."patients"')
+    deliver(target, plan(copies[:2], 2))
+    run(warehouse, as_reader, 'SELECT * FROM our_data."patients"')
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(warehouse, as_reader, 'SELECT * FROM our_data__v2."patients"')
+    ((said,),) = rows(warehouse, "SELECT obj_description('our_data__v2'::regnamespace)")
+    assert said.endswith("WITHDRAWN: it was wrong")
+
+
+def test_a_schema_of_somebody_else_is_not_touched(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    run(warehouse, "CREATE SCHEMA patients", "CREATE TABLE patients.mine (x int)")
+    with pytest.raises(WorkspaceError, match="give the target another `schema`"):
+        deliver(made("postgres", tmp_path, connection="WAREHOUSE"), plan(copies))
+    assert rows(warehouse, "SELECT * FROM patients.mine") == []
+
+
+def test_a_view_on_an_old_version_keeps_it(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    target = made("postgres", tmp_path, connection="WAREHOUSE")
+    deliver(target, plan(copies[:1]))
+    run(warehouse, 'CREATE VIEW public.mine AS SELECT age FROM patients."patients"')
+    with pytest.raises(WorkspaceError, match="depends on"):
+        deliver(target, plan(copies[:2], keep=1))
+    assert target.current() == 2
+    assert len(rows(warehouse, "SELECT * FROM public.mine")) == 21
+
+
+def test_a_fault_in_the_middle_leaves_nothing(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=["nobody knows"])
+    with pytest.raises(WorkspaceError, match="nobody knows"):
+        deliver(target, plan(copies))
+    assert (target.held(), target.current()) == ({}, None)
+
+
+def test_a_database_that_is_gone_may_come_back(
+    copies: list[Copy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE", "postgresql://me:hush-hush@127.0.0.1:1/none")
+    with pytest.raises(TargetUnavailable) as caught:
+        deliver(made("postgres", tmp_path, connection="WAREHOUSE"), plan(copies))
+    assert "hush-hush" not in str(caught.value)
