@@ -52,7 +52,7 @@ class Stack:
         done = subprocess.run(
             ["docker", "compose", "--profile", "demo", *arguments],
             cwd=self.checkout,
-            env={**os.environ, **self.settings, "COMPOSE_PROJECT_NAME": self.name},
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -61,6 +61,10 @@ class Stack:
         )
         assert not check or done.returncode == 0, f"{arguments}\n{done.stdout[-6000:]}"
         return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """In which compose means this stack."""
+        return {**os.environ, **self.settings, "COMPOSE_PROJECT_NAME": self.name}
 
     def up(self) -> float:
         """Start everything; return the seconds until all services are healthy."""

@@ -31,7 +31,8 @@ CHART_KEYS = {
     "statsd": "enabled",
     "triggerer": "extraVolumeMounts persistence resources",
     "triggerer.persistence": "enabled",
-    "workers": "env extraVolumeMounts extraVolumes resources terminationGracePeriodSeconds",
+    "workers": "kubernetes",
+    "workers.kubernetes": "env extraVolumeMounts extraVolumes resources terminationGracePeriodSeconds",
 }
 """By place, the keys of the chart's values.yaml that we use; below them stand objects of Kubernetes."""
 
@@ -60,8 +61,10 @@ def test_everything_mounted_is_a_volume() -> None:
         for mount in values[part]["extraVolumeMounts"]:
             assert mount["name"] in everywhere
             assert mount["readOnly"], f"{part} would write to the project"
-    own = everywhere | {volume["name"] for volume in values["workers"]["extraVolumes"]}
-    assert {mount["name"] for mount in values["workers"]["extraVolumeMounts"]} <= own
+    own = everywhere | {
+        volume["name"] for volume in values["workers"]["kubernetes"]["extraVolumes"]
+    }
+    assert {mount["name"] for mount in values["workers"]["kubernetes"]["extraVolumeMounts"]} <= own
 
 
 def test_no_secret_stands_in_the_files() -> None:
