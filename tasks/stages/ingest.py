@@ -72,7 +72,8 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
 
     Writes:
         raw: the dataset, and `report.json` with the rows and bytes of each table and what was left
-            out; nothing in it differs between two runs over the same data.
+            out (of a partition, that is in the log alone); nothing in it differs between two runs
+            over the same data.
 
     Args:
         raw: folder to write.
@@ -158,7 +159,9 @@ class _Pull:
             (draft / SCHEMA_FILE).write_text(schema.dumps(), encoding="utf-8")
             n_bytes = {name: _size(draft / name) for name in rows}
             report = {"source": self._params.source.type, "rows": rows, "bytes": n_bytes}
-            write_json(draft / "report.json", report | counts)
+            # Of a partition it may be about rows of others, whose changes are none of its own.
+            told = counts if settings.between is None else {}
+            write_json(draft / "report.json", report | told)
         if known := {name: end for name, end in ends.items() if end is not None}:
             snapshots.save(raw, known, counts, encrypt=schema.encrypted)
 

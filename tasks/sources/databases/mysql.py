@@ -9,6 +9,7 @@ are read may show.
 """
 
 import contextlib
+import datetime as dt
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from pymysql.constants import ER
 
 from tasks.errors import SourceError, SourceUnavailable
 from tasks.schema import ForeignKey, TableSchema, arrow_schema, arrow_type
+from tasks.sources._between import Between
 from tasks.sources.base import Part, made_missing, table_schema
 from tasks.sources.databases._mysql.session import Session
 from tasks.sources.databases._mysql.values import column_of, decoded, selected, sorted_by
@@ -85,7 +87,7 @@ class MysqlDatabase(Database):
         order = [f for f in fields if f.name in table.primary_key] if table.primary_key else fields
         if table.primary_key:
             order.sort(key=lambda field: table.primary_key.index(field.name))
-        where = ""
+        conditions = [] if self.access.between is None else _days(table, self.access.between)
         watermark = self.access.watermark
         if watermark is not None:
             check_watermark(table, watermark)
@@ -93,13 +95,15 @@ class MysqlDatabase(Database):
             order = [f for f in fields if f.name == watermark] + order
             if after is not None:
                 last = _literal(after["watermark"], table.column(watermark).type)
-                where = f" WHERE r.{_quoted(watermark)} >= {last}"
-                if not self._session.fetch(f"SELECT 1 FROM {relation} AS r{where} LIMIT 1"):  # noqa: S608
+                conditions.append(f"r.{_quoted(watermark)} >= {last}")
+                first = f"SELECT 1 FROM {relation} AS r WHERE {conditions[-1]} LIMIT 1"  # noqa: S608
+                if not self._session.fetch(first):
                     raise rewound(table, self._ends[table.name], after["watermark"])
         columns = ", ".join(selected(field, f"r.{_quoted(field.name)}") for field in fields)
         keys = ", ".join(
             key for field in order for key in sorted_by(field, f"r.{_quoted(field.name)}")
         )
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         select = f"SELECT {columns} FROM {relation} AS r{where} ORDER BY {keys}"  # noqa: S608  quoted
         return [Part({"select": select})]
 
@@ -234,6 +238,20 @@ class MysqlDatabase(Database):
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
+
+
+def _days(table: TableSchema, between: Between) -> list[str]:
+    """The conditions of the rows of a partition, and of those without a date, which are counted."""
+    bounds = between.bounds(table.name, arrow_type(table.column(between.column)))
+    low, high = (
+        # The session's clock is UTC.
+        value.astimezone(dt.UTC).replace(tzinfo=None)
+        if isinstance(value, dt.datetime) and value.tzinfo
+        else value
+        for value in bounds
+    )
+    name = f"r.{_quoted(between.column)}"
+    return [f"({name} >= '{low}' AND {name} < '{high}' OR {name} IS NULL)"]
 
 
 def _literal(value: str, type_name: str) -> str:

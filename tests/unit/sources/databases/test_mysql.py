@@ -453,6 +453,34 @@ def test_a_watermark_gives_what_is_new_or_changed(run):
         assert pa.Table.from_batches(opened.read("data"))["id"].to_pylist() == [1, 3, 0, 2]
 
 
+@pytest.mark.parametrize(
+    ("column", "timezone", "ids"),
+    [
+        ("day", "UTC", [2, 3, 5]),
+        ("at", "Asia/Tokyo", [2, 3, 5]),
+        ("moment", "Europe/Berlin", [2, 3, 5]),
+        ("moment", "UTC", [3, 4, 5]),
+    ],
+)
+@pytest.mark.parametrize("query", [False, True])
+def test_the_rows_between_two_days_and_those_without_one_are_asked_for(
+    run, column, timezone, ids, query
+):
+    run(
+        "CREATE TABLE t (id INT PRIMARY KEY, day DATE, at DATETIME(6), moment TIMESTAMP(6) NULL)",
+        "SET time_zone = '+00:00'",
+        "INSERT INTO t VALUES"
+        " (1, '2026-02-28', '2026-02-28 23:59:59.999999', '2026-02-28 22:59:59.999999'),"
+        " (2, '2026-03-01', '2026-03-01 00:00:00', '2026-02-28 23:00:00'),"
+        " (3, '2026-03-31', '2026-03-31 23:59:59.999999', '2026-03-31 21:59:59.999999'),"
+        " (4, '2026-04-01', '2026-04-01 00:00:00', '2026-03-31 22:00:00'),"
+        " (5, NULL, NULL, NULL)",
+    )
+    between = {"column": column, "start": "2026-03-01", "end": "2026-04-01", "timezone": timezone}
+    given = {"query": "SELECT * FROM t"} if query else {"table": "t"}
+    assert sorted(fetch(**given, between=between)["id"].to_pylist()) == ids
+
+
 def test_a_watermark_must_be_one(run):
     run("CREATE TABLE t (id INT, name TEXT)", "INSERT INTO t VALUES (1, 'a'), (NULL, 'b')")
     for watermark, error, message in [
