@@ -107,6 +107,7 @@ def test_a_third_clone_finds_and_verifies_the_release(
     assert "changed outs" not in status
 
 
+@pytest.mark.slow
 def test_a_run_without_a_change_takes_all_from_the_remote(
     cluster: Cluster, run: tuple[dict[str, dict[str, Any]], list[str]]
 ) -> None:
