@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from proofmint_alerts import Alert
@@ -50,6 +50,8 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
                 ),
             },
             "response_timeout": WAIT,
+            # By default a rejection skips what follows, and the run would end as a success.
+            "fail_on_reject": True,
             "notifiers": [Alert(mail=mail, webhook=webhook, waits=True)],
         }
         super().__init__(**options)
@@ -84,14 +86,17 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
             AirflowFailException: a no, no answer in time, or an answer about another release.
         """
         try:
-            answer = super().execute_complete(context, event)
+            super().execute_complete(context, event)
+            rejected = False
+        except HITLRejectException:
+            rejected = True
         except HITLTimeoutError:
             raise self._not_approved(
                 context, f"{self.dataset}: nobody has answered in {WAIT.days} days"
             ) from None
-        by, given = _name(answer["responded_by_user"]), answer["params_input"]
+        by, given = _name(event["responded_by_user"]), event["params_input"] or {}
         comment = " ".join(str(given.get("comment") or "").split())
-        if self.APPROVE not in answer["chosen_options"]:
+        if rejected:
             said = f": {comment}" if comment else " without a comment"
             raise self._not_approved(context, f"{self.dataset}: rejected by {by}{said}")
         digest = self._digest(context)
@@ -106,7 +111,7 @@ class ApproveOperator(_DatasetOperator, ApprovalOperator):
         return self._keep(
             {
                 "by": by,
-                "at": answer["responded_at"].isoformat(timespec="seconds"),
+                "at": event["responded_at"].isoformat(timespec="seconds"),
                 "digest": digest,
                 "comment": comment,
                 "through": f"Airflow run {context['run_id']}",
