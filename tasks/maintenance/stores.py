@@ -73,7 +73,7 @@ def purge_mlflow_runs(
     command = ["mlflow", "gc", "--backend-store-uri", store, "--run-ids", ",".join(run_ids)]
     if artifacts is not None:
         command += ["--artifacts-destination", str(artifacts)]
-    _run(command, env)
+    _run(command, {"MLFLOW_TRACKING_URI": store, **env})
 
 
 def clean_airflow_metadata(before: str, env: Mapping[str, str], *, dry_run: bool) -> None:
