@@ -21,6 +21,7 @@ from tasks.commands.targets import deliver
 from tasks.errors import (
     GateRefused,
     NotApproved,
+    ParamsError,
     ProofmintError,
     RemoteMoved,
     VerificationError,
@@ -98,10 +99,17 @@ def make_release(root: Path, dataset: str) -> Outcome:
     """Release what stands in `root`.
 
     Raises:
+        ParamsError: the dataset is partitioned, and what stands here is of all of its rows.
         WorkspaceError: code is not committed, a stage is not up to date, or git or DVC refused.
         GateRefused: the release gate did not pass, or nobody has approved the release.
     """
     at, project = Layout(root, dataset), project_of(root)
+    params = load_params(root / PARAMS_FILE, dataset)
+    if params.partition is not None:
+        raise ParamsError(
+            f"{dataset} is partitioned, and its versions are of partitions: proofmint run {dataset}"
+            " --partition KEY"
+        )
     check_committed(root, dataset)
     _check_up_to_date(root, dataset)
     if not read_json(at.release / VERDICT_EVIDENCE).get("passed"):
@@ -115,7 +123,6 @@ def make_release(root: Path, dataset: str) -> Outcome:
         _put_in_place(at, project, outcome.version)
         _mark_model(at, tracker, run_id, outcome.version)
     _push(root)
-    params = load_params(root / PARAMS_FILE, dataset)
     deliver(project, dataset, params.publish.to, params.publish.keep)
     return outcome
 
