@@ -16,11 +16,14 @@ from typing import Any, get_args
 from tasks.errors import DataError, VerificationError, WorkspaceError
 from tasks.metrics import Measurement, Result, judged
 from tasks.params import Threshold
+from tasks.partitions import base_of
 from tasks.publishing.attestation import MODEL_EVIDENCE, PARAMS_EVIDENCE
 from tasks.publishing.evidence import EVIDENCE_FOLDER
 from tasks.publishing.manifest import MANIFEST_FILE, FileEntry, Manifest
+from tasks.storage import digest
 from tasks.versions import Version
 from tasks.workspace import Gate, Layout
+from tasks.worktrees import path_of
 
 REPORT_FILE = "report.html"
 
@@ -29,11 +32,16 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Release:
-    """The files of one version, wherever they are kept."""
+    """The files of one version, or of what a run would release, wherever they are kept."""
 
-    project: Path
-    version: Version
-    _cached: Mapping[str, Path] = field(repr=False)
+    dataset: str
+    label: str
+    """Names it in messages: `adult@v3`."""
+    digest: str
+    """sha256 of its manifest."""
+    folder: Path
+    """Where its files are if they are not in the cache."""
+    _cached: Mapping[str, Path] = field(default_factory=dict, repr=False)
     """By path in the release, those that DVC's cache has."""
 
     @cached_property
@@ -45,13 +53,13 @@ class Release:
             VerificationError: it is not the one that was attested.
         """
         content = self._place(MANIFEST_FILE).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.version.digest:
+        if hashlib.sha256(content).hexdigest() != self.digest:
             raise VerificationError(
-                f"{self.version.tag}: {MANIFEST_FILE} here is not the one that was released"
+                f"{self.label}: {MANIFEST_FILE} here is not the one that was released"
             )
         manifest = Manifest.model_validate_json(content)
-        if manifest.dataset != self.version.dataset:
-            raise VerificationError(f"{self.version.tag}: the manifest is of another dataset")
+        if manifest.dataset != self.dataset:
+            raise VerificationError(f"{self.label}: the manifest is of another dataset")
         return manifest
 
     @cached_property
@@ -67,7 +75,7 @@ class Release:
             WorkspaceError: it is not on this machine.
         """
         if path not in self.files and path != MANIFEST_FILE:
-            raise DataError(f"{self.version.tag} has no file {path!r}")
+            raise DataError(f"{self.label} has no file {path!r}")
         return self._place(path)
 
     def read(self, path: str) -> bytes:
@@ -78,9 +86,9 @@ class Release:
             DataError, WorkspaceError: as of `place`.
         """
         content = self.place(path).read_bytes()
-        expected = self.version.digest if path == MANIFEST_FILE else self.files[path].sha256
+        expected = self.digest if path == MANIFEST_FILE else self.files[path].sha256
         if hashlib.sha256(content).hexdigest() != expected:
-            raise VerificationError(f"{self.version.tag}: {path} was changed since it was released")
+            raise VerificationError(f"{self.label}: {path} was changed since it was released")
         return content
 
     def read_json(self, path: str) -> Any:
@@ -116,13 +124,13 @@ class Release:
     def _place(self, path: str) -> Path:
         if (cached := self._cached.get(path)) and cached.is_file():
             return cached
-        folder = Layout(self.project, self.version.dataset).release.resolve()
+        folder = self.folder.resolve()
         place = folder / path
         if place.is_file() and place.resolve() == place:  # no link, on no level
             return place
         raise WorkspaceError(
-            f"{path} of {self.version.tag} is not on this machine; `dvc pull` at the tag"
-            f" {self.version.tag}, or look where `publish.to` puts releases"
+            f"{path} of {self.label} is not on this machine; `dvc pull` where the tag is checked"
+            " out, or look where `publish.to` puts releases"
         )
 
 
@@ -139,7 +147,25 @@ def open_release(project: Path, version: Version) -> Release:
         for file in content
         if _MD5.fullmatch(str(file.get("md5")))
     }
-    return Release(project, version, cached)
+    folder = Layout(project, version.dataset).release
+    return Release(version.dataset, version.tag, version.digest, folder, cached)
+
+
+def open_candidate(project: Path, dag_id: str, run_id: str) -> Release | None:
+    """What a run that has not ended would release; None: it has not come so far.
+
+    Args:
+        project: its own folder, which holds the worktrees of runs.
+        dag_id: the dataset, or what it is a partition of.
+        run_id: of the DAG run.
+    """
+    root = path_of(project, dag_id, run_id)
+    for manifest in sorted((root / "releases").glob(f"*/{MANIFEST_FILE}")):
+        dataset = manifest.relative_to(root / "releases").parts[0]
+        if base_of(dataset) == dag_id:
+            label = f"what {dataset} would release"
+            return Release(dataset, label, digest(manifest), root / "releases" / dataset)
+    return None
 
 
 def _cache_of(project: Path) -> Path:

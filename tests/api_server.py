@@ -32,7 +32,10 @@ def run(*command):
 users = json.loads(sys.stdin.read())
 run("db", "migrate")
 known = {"Admin", "Op", "User", "Viewer", "Public"}
-run("roles", "create", *sorted({role for role, _ in users.values()} - known))
+teams = sorted({role for role, _ in users.values()} - known)
+run("roles", "create", *teams)
+of_all = ["Website", "Plugins", "DAG Runs", "Task Instances", "Task Logs", "XComs", "HITL Detail", "My Profile"]
+run("roles", "add-perms", *teams, "-a", "can_read", "-r", *of_all)
 for name, (role, password) in users.items():
     run("users", "create", "-u", name, "-f", name, "-l", name, "-e", f"{name}@localhost", "-r", role, "-p", password)
 run("roles", "add-perms", "Viewer", "-a", "can_read", "-r", "Plugins")

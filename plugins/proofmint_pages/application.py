@@ -22,7 +22,7 @@ from proofmint_pages.access import UserDep, may_trigger, readable, reader_of
 from tasks import catalogue
 from tasks.catalogue import Entry, dag_of
 from tasks.errors import DataError, ProofmintError
-from tasks.releases import REPORT_FILE, Release, open_release
+from tasks.releases import REPORT_FILE, Release, open_candidate, open_release
 from tasks.versions import Version
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -108,6 +108,9 @@ def show_run(request: Request, dataset: str, run_id: str, session: SessionDep) -
         if states.get(runs.GATES[refusal.gate]) == "failed" and run.lasted_at(refusal.at)
     ]
     released = runs.released(session, dag_id, run_id) or {}
+    candidate = None if released else _readable(open_candidate(PROJECT, dag_id, run_id))
+    results = candidate.results if candidate else ()
+    waits = states.get(runs.APPROVAL) in runs.WAITING
     return _page(
         request,
         "run",
@@ -116,9 +119,22 @@ def show_run(request: Request, dataset: str, run_id: str, session: SessionDep) -
         run=run,
         version=catalogue.version_of_commit(PROJECT, entry, str(released.get("commit"))),
         outcome=pages.outcome(run, states, released, refused),
+        waits=waits,
+        candidate=candidate,
+        scores=pages.scores(results),
+        results=pages.by_family(results),
         refusals=refused,
         steps=pages.steps_of_run(states, refused),
     )
+
+
+@of_dataset.get("/runs/{run_id}/report")
+def show_report_of_run(dataset: str, run_id: str) -> Response:
+    """The report of what a run would release, for whoever is asked to approve it."""
+    candidate = open_candidate(PROJECT, dag_of(dataset), run_id)
+    if candidate is None:
+        raise HTTPException(http.HTTPStatus.NOT_FOUND, "The run has nothing to release now.")
+    return _report(candidate)
 
 
 @of_dataset.get("/versions/{version}")
@@ -153,8 +169,7 @@ def show_release(request: Request, dataset: str, version: str) -> Response:
 @of_dataset.get("/versions/{version}/report")
 def show_report(dataset: str, version: str) -> Response:
     """The report of a version, as it was released."""
-    content = _release(dataset, version).read(REPORT_FILE)
-    return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
+    return _report(_release(dataset, version))
 
 
 @of_dataset.get("/versions/{version}/attestation")
@@ -269,6 +284,20 @@ def _opened(version: Version) -> tuple[Release | None, str | None]:
     except ProofmintError as error:
         return None, pages.in_public(error, PROJECT)
     return release, None
+
+
+def _readable(candidate: Release | None) -> Release | None:
+    """What a run would release; None also while its stages are still writing it."""
+    try:
+        _ = candidate and (candidate.manifest, candidate.results)
+    except ProofmintError:
+        return None
+    return candidate
+
+
+def _report(release: Release) -> Response:
+    content = release.read(REPORT_FILE)
+    return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 def _page(request: Request, template: str, status: int = 200, **content: Any) -> Response:

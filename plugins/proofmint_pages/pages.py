@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from proofmint_pages.runs import GATES, Dag, Run
+from proofmint_pages.runs import APPROVAL, GATES, WAITING, Dag, Run
 from tasks.catalogue import Entry, Refusal
 from tasks.errors import ProofmintError
 from tasks.metrics import Family, Result
@@ -109,6 +109,8 @@ def outcome(
         return f"It released {released.get('version')}."
     if refused:
         return "A gate refused, so nothing was released."
+    if states.get(APPROVAL) in WAITING:
+        return "It waits for a person to approve what it would release."
     if states.get("release") == "skipped":
         return "The result is the same as the newest version's, so there is no new one."
     return {

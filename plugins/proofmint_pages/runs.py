@@ -19,6 +19,11 @@ GATES = {
 }
 """The gates in their order, and the tasks that hold data at them."""
 
+APPROVAL = "approve"
+"""The task at which a run waits for a person, where a dataset needs one."""
+
+WAITING = {"awaiting_input", "deferred"}
+
 
 @dataclass(frozen=True)
 class Run:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tasks import versions
+from tasks.worktrees import path_of
 from tests.api_server import ApiServer, api_server
 from tests.projects import REPOSITORY
 from tests.released_project import HOSTILE, OTHER, REASON, make_releases, set_access
@@ -225,6 +227,27 @@ def test_a_run_is_shown_with_its_gates(visitors: Visitors) -> None:
     assert "It has not ended yet." in run
     assert run.count("not reached") == 4
     assert visitors.status("ben", address) == 403
+
+
+def test_who_is_asked_to_approve_a_run_sees_what_it_would_release(visitors: Visitors) -> None:
+    project, run_id = visitors.server.project, "waiting"
+    asked = {"dag_run_id": run_id, "logical_date": None}
+    token = visitors.tokens["admin"]
+    assert (
+        visitors.server.api("POST", f"/api/v2/dags/{DATASET}/dagRuns", token, asked).status == 200
+    )
+    address = f"{HERE}/runs/{run_id}"
+    assert visitors.status("ann", f"{address}/report") == 404
+    worktree = path_of(project, DATASET, run_id)
+    shutil.copytree(project / "releases" / DATASET, worktree / "releases" / DATASET)
+    page = visitors.text("ann", address)
+    assert "What it would release" in page
+    manifest = (project / "releases" / DATASET / "evidence" / "manifest.json").read_bytes()
+    assert f'data-copy="{hashlib.sha256(manifest).hexdigest()}"' in page
+    report = visitors.server.get(f"{address}/report", visitors.tokens["ann"])
+    assert report.content == (project / "releases" / DATASET / "report.html").read_bytes()
+    assert report.headers["content-security-policy"].startswith("sandbox;")
+    assert visitors.status("ben", f"{address}/report") == 403
 
 
 def test_who_loses_a_role_loses_the_dataset(visitors: Visitors) -> None:
