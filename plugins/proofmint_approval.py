@@ -17,13 +17,13 @@ from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeo
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from proofmint_alerts import Alert
-from proofmint_operators import PROGRESS_FILE_VARIABLE, _DatasetOperator
+from proofmint_task import PROGRESS_FILE_VARIABLE, DatasetOperator
 
 WAIT = timedelta(days=7)
 """How long the question stands; without an answer nothing is released."""
 
 
-class ApproveOperator(_DatasetOperator, ApprovalOperator):
+class ApproveOperator(DatasetOperator, ApprovalOperator):
     """Show the evidence of a release and wait for a yes; a no, or no answer, ends the run.
 
     Without a change since the newest version nobody is asked, nor where these very bytes were

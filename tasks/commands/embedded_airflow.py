@@ -40,7 +40,7 @@ class EmbeddedRun:
     _process: "subprocess.Popen[bytes]"
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the tasks report (see plugins/proofmint_operators.py), until the run has ended."""
+        """What the tasks report (see plugins/proofmint_task.py), until the run has ended."""
         with (self._home / "progress").open("a+", encoding="utf-8") as stream:
             stream.seek(0)
             while True:
