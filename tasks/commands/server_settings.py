@@ -97,6 +97,9 @@ def airflow_environment(servers: Servers, database: postgres.PostgresServer) -> 
         "LOGGING__BASE_LOG_FOLDER": servers.state / "logs" / "airflow",
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": servers.state / "logs" / "parsing",
         "USAGE_DATA_COLLECTION__ENABLED": False,
+        # An API server that comes back within five minutes ends no training (default: 3 x 5 s).
+        "WORKERS__MAX_FAILED_HEARTBEATS": 60,
+        "WORKERS__EXECUTION_API_RETRIES": 10,
     }
     return {
         **environment(servers),
