@@ -18,7 +18,7 @@ from typing import get_args
 from tasks import logs
 from tasks.errors import DataError, ParamsError, ProofmintError, SourceError, WorkspaceError
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
-from tasks.workspace import Gate, Layout, project_of, state_of
+from tasks.workspace import Gate, Layout, disk_full, project_of, state_of
 
 FAULT_FILE_VARIABLE = "PROOFMINT_FAULT_FILE"
 """Names a file into which a failing command writes what went wrong, as JSON, for its runner."""
@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail_of_the_system(error, options.command, dataset)
     except Exception as error:
+        if _is_of_a_full_disk(error):
+            return _fail(disk_full(str(Path.cwd())), options.command, dataset)
         return _crash(error, options.command, dataset)
 
 
@@ -54,10 +56,17 @@ def _fail_of_the_system(error: OSError, command: str, dataset: str | None) -> in
     if isinstance(error, BrokenPipeError):  # `proofmint … | head`: the reader has what it wants
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the flush at exit goes there
         return 0
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-        told = WorkspaceError(f"cannot write: {error}; free some space or mend the rights")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _fail(disk_full(str(error.filename or Path.cwd())), command, dataset)
+    if error.errno in (errno.EACCES, errno.EROFS):
+        told = WorkspaceError(f"cannot write: {error}; mend the rights")
         return _fail(told, command, dataset)
     return _crash(error, command, dataset)
+
+
+def _is_of_a_full_disk(error: Exception) -> bool:
+    """Whether a library failed for that in an error of its own: safetensors, SQLite."""
+    return any(text in str(error) for text in (os.strerror(errno.ENOSPC), "disk is full"))
 
 
 def _crash(error: Exception, command: str, dataset: str | None) -> int:
@@ -420,6 +429,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--force", action="store_true", help="replace suites changed by hand")
+    _describe_releases(add)
+    command = add("check", _check, "check a dataset's settings, those of its generator included")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    command = add("release", _release, "sign, commit and tag what `dvc repro` published")
+    command.add_argument("dataset", help="a name under datasets: in params.yaml")
+    add("doctor", _doctor, "check Python, git, disk, GPU, database and ports")
+    command = add("demo-source", _demo_source, "start or stop the demo's embedded PostgreSQL")
+    command.add_argument("action", choices=["start", "stop"])
+    add("up", _up, "start PostgreSQL, Airflow and MLflow on this machine")
+    add("down", _down, "stop what `up` started")
+    _describe_maintenance(add)
+    for name, (summary, stage) in _STAGES.items():
+        if name == "evaluate":
+            _describe_evaluate(add(name, _evaluate_either, f"stage: {summary}; or of any files"))
+            continue
+        command = add(name, _stage_runner(stage), f"stage: {summary}")
+        command.add_argument("dataset", help="a name under datasets: in params.yaml")
+        if name == "validate":
+            command.add_argument("gate", choices=get_args(Gate))
+    return parser
+
+
+def _describe_releases(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add("approve", _approve, "see the evidence of a release and say yes to it")
     command.add_argument("dataset", help="a name under datasets: in params.yaml")
     command.add_argument("--digest", help="that is approved; default: asked at the terminal")
@@ -442,25 +474,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--key", type=Path, help="PEM file of the public key that must have signed"
     )
-    command = add("check", _check, "check a dataset's settings, those of its generator included")
-    command.add_argument("dataset", help="a name under datasets: in params.yaml")
-    command = add("release", _release, "sign, commit and tag what `dvc repro` published")
-    command.add_argument("dataset", help="a name under datasets: in params.yaml")
-    add("doctor", _doctor, "check Python, git, disk, GPU, database and ports")
-    command = add("demo-source", _demo_source, "start or stop the demo's embedded PostgreSQL")
-    command.add_argument("action", choices=["start", "stop"])
-    add("up", _up, "start PostgreSQL, Airflow and MLflow on this machine")
-    add("down", _down, "stop what `up` started")
-    _describe_maintenance(add)
-    for name, (summary, stage) in _STAGES.items():
-        if name == "evaluate":
-            _describe_evaluate(add(name, _evaluate_either, f"stage: {summary}; or of any files"))
-            continue
-        command = add(name, _stage_runner(stage), f"stage: {summary}")
-        command.add_argument("dataset", help="a name under datasets: in params.yaml")
-        if name == "validate":
-            command.add_argument("gate", choices=get_args(Gate))
-    return parser
 
 
 def _describe_maintenance(add: Callable[..., argparse.ArgumentParser]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import TrackingUnavailable, WorkspaceError
-from tasks.workspace import locked
+from tasks.workspace import disk_full, locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -441,6 +441,8 @@ def _answering(uri: str) -> Iterator[None]:
             raise
         shown = re.sub(r"//[^/@]*@", "//", uri)
         reason = re.sub(r"//[^/@\s]*@", "//", str(error)).strip().splitlines()[0][:300]
+        if "disk is full" in str(error) or "No space left" in str(error):
+            raise disk_full(f"MLflow's store at {shown}") from error
         if _is_refusal(error):
             raise WorkspaceError(
                 f"MLflow at {shown} refused: {reason}; check MLFLOW_TRACKING_URI,"

@@ -6,6 +6,7 @@ the *project*, which all its worktrees share.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
@@ -135,7 +136,7 @@ def git(
     except FileNotFoundError as error:
         raise WorkspaceError(f"expected git and the folder {root}: {error}") from error
     if done.returncode != 0:
-        raise WorkspaceError(f"git {' '.join(arguments)} in {root} failed: {done.stderr.strip()}")
+        raise _failed(f"git {' '.join(arguments)}", root, done.stderr)
     return done.stdout.strip()
 
 
@@ -154,8 +155,24 @@ def dvc(root: Path, *arguments: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise WorkspaceError(f"dvc {' '.join(arguments)} in {root} failed: {done.stderr.strip()}")
+        raise _failed(f"dvc {' '.join(arguments)}", root, done.stderr)
     return done.stdout.strip()
+
+
+def _failed(command: str, root: Path, said: str) -> WorkspaceError:
+    if os.strerror(errno.ENOSPC) in said:
+        return disk_full(str(root))
+    return WorkspaceError(f"{command} in {root} failed: {said.strip()}")
+
+
+def disk_full(place: str) -> WorkspaceError:
+    """The error of a write for which there is no room; another run that ends may make some."""
+    error = WorkspaceError(
+        f"no space is left on the disk of {place}; free some (`proofmint clean` says what can go),"
+        " then run the same command again: nothing that was there is lost"
+    )
+    error.retryable = True
+    return error
 
 
 def stage_environment() -> dict[str, str]:

@@ -43,6 +43,7 @@ def make_project(root: Path) -> Path:
     entry = inputs.params.model_dump(mode="json", exclude_defaults=True)
     for section in ("generator_params", "train", "sample", "publish", "source"):
         entry.setdefault(section, {})
+    entry |= {"generator_params": {}, "train": {"epochs": 2}}
     content = {"datasets": {DATASET: entry}}
     (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     shutil.rmtree(root / "made-up")

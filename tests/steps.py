@@ -7,6 +7,7 @@ that is opened for writing is also shown empty, as it is before its first byte r
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import signal
@@ -49,6 +50,12 @@ def run(cwd: Path, command: list[str]) -> int:
     """Run a command as the command line does; return its status."""
     os.chdir(cwd)
     return cli.main(command)
+
+
+def said(cwd: Path, command: list[str]) -> tuple[int, str]:
+    """As `run`, with what the command says of its failure."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        return run(cwd, command), errors.getvalue()
 
 
 def record(cwd: Path, command: list[str], folder: Path, into: Path) -> int:
