@@ -17,6 +17,7 @@ from tasks import versions
 from tasks.errors import ProofmintError, VerificationError
 from tasks.publishing.attestation import PARAMS_EVIDENCE, PREDICATE_TYPE
 from tasks.publishing.envelope import open_signed
+from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.releases import Release, open_release
 from tasks.versions import LOCK_FILE, Version
 
@@ -138,7 +139,7 @@ def _files(release: Release) -> dict[str, str]:
         found = {path: entry.sha256 for path, entry in release.files.items()}
     except ProofmintError:  # neither the cache nor releases/<name> has this version
         return {}
-    return {**found, "evidence/manifest.json": release.version.digest}
+    return {**found, MANIFEST_FILE: release.digest}
 
 
 def _source(release: Release) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ from tasks.publishing.attestation import (
     ReleaseFacts,
     attest,
 )
+from tasks.publishing.delivery import targets_of
 from tasks.publishing.evidence import EVIDENCE_FOLDER
 from tasks.publishing.keys import fingerprint, signing_key
 from tasks.publishing.manifest import MANIFEST_FILE
@@ -110,6 +111,8 @@ def make_release(root: Path, dataset: str) -> Outcome:
             f"{dataset} is partitioned, and its versions are of partitions: proofmint run {dataset}"
             " --partition KEY"
         )
+    publish = params.publish
+    targets = targets_of(publish.to, dataset, project, f"datasets.{dataset}.publish.to")
     check_committed(root, dataset)
     _check_up_to_date(root, dataset)
     if not read_json(at.release / VERDICT_EVIDENCE).get("passed"):
@@ -123,7 +126,7 @@ def make_release(root: Path, dataset: str) -> Outcome:
         _put_in_place(at, project, outcome.version)
         _mark_model(at, tracker, run_id, outcome.version)
     _push(root)
-    deliver(project, dataset, params.publish.to, params.publish.keep)
+    deliver(project, dataset, targets, publish.keep)
     return outcome
 
 

@@ -46,21 +46,19 @@ def targets(project: Path, dataset: str) -> int:
     return 0
 
 
-def deliver(project: Path, dataset: str, to: Sequence[TargetParams], keep: int | None) -> None:
+def deliver(project: Path, dataset: str, places: Sequence[Target], keep: int | None) -> None:
     """Bring the targets of a dataset to what git says of its versions.
 
     Args:
         project: the project's own folder.
         dataset: which one.
-        to: the targets' settings.
+        places: the targets.
         keep: how many standing versions stay there; None: all.
 
     Raises:
-        ParamsError: a setting is wrong; nothing was done.
         TargetUnavailable: a target did not answer; the others are done.
         WorkspaceError: a target refused; the others are done.
     """
-    places = targets_of(to, dataset, project, f"datasets.{dataset}.publish.to")
     if places:
         with _plan(project, dataset, keep) as plan:
             to_all(places, plan, delivery.deliver)
