@@ -1,0 +1,264 @@
+"""What a release needs fails while it is made: the object store, the network, the clock, the other one."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tasks import versions
+from tasks.errors import SourceUnavailable
+from tasks.publishing.verification import verify_release
+from tasks.sources.sql import SqlSource
+from tasks.workspace import dvc, git
+from tasks.worktrees import open_worktree
+from tests import steps
+from tests.resilience.test_power_loss import check_it_is_done
+from tests.small_project import DATASET, at, make_project, run_pipeline
+
+RELEASE = ["release", DATASET]
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[ProcessPoolExecutor]:
+    with steps.processes() as pool:
+        yield pool
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project whose pipeline has run."""
+    root = make_project(tmp_path / "project")
+    run_pipeline(root, root, 40)
+    return root
+
+
+# --- the object store -------------------------------------------------------------------------
+
+
+def use_store(root: Path, endpoint: str) -> None:
+    """Let DVC's remote be a bucket there; it gives up after a second in place of minutes."""
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    remote = store\n"
+        f"['remote \"store\"']\n    url = s3://shop/dvc\n    endpointurl = {endpoint}\n"
+        "    read_timeout = 1\n    connect_timeout = 1\n"
+    )
+    if git(root, "status", "--porcelain", ".dvc"):
+        git(root, "commit", "-q", "-a", "-m", "a remote")
+
+
+def test_an_object_store_that_is_down_and_one_that_never_answers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "id-of-the-key",
+        "AWS_SECRET_ACCESS_KEY": "hush-hush",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with steps.processes() as fresh, socket.create_server(("127.0.0.1", 0)) as mute:
+        refusing = socket.socket()
+        refusing.bind(("127.0.0.1", 0))  # a port on which nobody listens
+        for server in (refusing, mute):
+            use_store(root, f"http://127.0.0.1:{server.getsockname()[1]}")
+            status, said = fresh.submit(steps.said, root, RELEASE).result()
+            assert status == 8, said
+            assert "push" in said
+            assert "hush" not in said
+            assert [v.number for v in versions.versions(root, DATASET)] == [1]  # made, and not lost
+        refusing.close()
+        store = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        store.start()
+        try:
+            host, port = store.get_host_and_port()
+            use_store(root, f"http://{host}:{port}")
+            import s3fs
+
+            s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}").mkdir("shop")
+            assert fresh.submit(steps.run, root, RELEASE).result() == 0
+            assert "in sync" in dvc(root, "status", "--cloud")
+        finally:
+            store.stop()
+    check_it_is_done(root, 1)
+
+
+# --- the network to the source ----------------------------------------------------------------
+
+
+class Cable:
+    """A connection to a server that can be cut, suddenly (RST) or as if the other side had gone."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self.seen_bytes, self.cut_after_bytes = 0, sys.maxsize
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._target)
+            self._ends += [near, far]
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while content := source.recv(65_536):
+                self.seen_bytes += len(content)
+                if self.seen_bytes > self.cut_after_bytes:
+                    self.cut()
+                    return
+                sink.sendall(content)
+        except OSError:
+            pass
+
+    def cut(self) -> None:
+        """End all connections at once, without a word."""
+        reset = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # linger for 0 s: RST in place of FIN
+        for end in self._ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            end.close()
+        self._ends.clear()
+
+    def close(self) -> None:
+        self._server.close()
+        self.cut()
+
+
+def test_the_network_is_cut_in_the_middle_of_ingest(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = urlsplit(database)
+    assert address.hostname is not None
+    assert address.port is not None
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (id integer PRIMARY KEY, x text)")
+        cursor.execute("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i")
+    connection.close()
+    cable = Cable(address.hostname, address.port)
+    through = database.replace(f":{address.port}", f":{cable.port}")
+    monkeypatch.setenv("DB", through)
+    try:
+        with pytest.raises(SourceUnavailable) as caught:
+            read(after=lambda: setattr(cable, "cut_after_bytes", cable.seen_bytes + 2_000_000))
+        assert caught.value.retryable
+        assert (address.password or "-") not in str(caught.value)
+        cable.cut_after_bytes = sys.maxsize
+        assert read(after=lambda: None) == 20_000  # the next try
+    finally:
+        cable.close()
+
+
+def read(after) -> int:
+    """Rows of the table, of which there are some before `after` is called."""
+    with SqlSource(
+        {"connection": "DB", "table": "t"}, kind="tabular", target=None, project=Path()
+    ) as source:
+        table = source.schema().main
+        after()
+        return pa.Table.from_batches(source.read(table.name)).num_rows
+
+
+# --- the clock --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def jumping_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that lets a process's clock jump by two days, again and again."""
+    if shutil.which("gcc") is None:
+        pytest.skip("a clock of one's own needs gcc")
+    library = tmp_path_factory.mktemp("clock") / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def test_the_clock_jumps_while_a_release_is_made(root: Path, jumping_clock: Path) -> None:
+    for number, n_rows in ((1, 40), (2, 50), (3, 60)):
+        run_pipeline(root, root, n_rows)
+        done = subprocess.run(
+            [sys.executable, "-m", "tasks", *RELEASE],
+            cwd=root,
+            env={**environment(), "LD_PRELOAD": str(jumping_clock)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        check_it_is_done(root, number)
+
+
+def test_versions_are_in_the_order_of_their_numbers_whatever_the_clock_said(
+    root: Path, fresh: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2031-01-01T00:00:00Z")
+    with steps.processes() as later:
+        assert later.submit(steps.run, root, RELEASE).result() == 0
+    monkeypatch.undo()
+    run_pipeline(root, root, 50)
+    assert fresh.submit(steps.run, root, RELEASE).result() == 0
+    found = versions.versions(root, DATASET)
+    assert [v.number for v in found] == [1, 2]
+    assert found[0].created_at > found[1].created_at
+    newest = versions.newest(root, DATASET)
+    assert newest is not None
+    assert newest.number == 2
+
+
+def environment() -> dict[str, str]:
+    """Ours, with this repository's `tasks`."""
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+# --- the other publisher ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [(50, 60), (50, 50)], ids=["two results", "the same result"])
+def test_two_publishers_race_for_a_version(root: Path, rows: tuple[int, int]) -> None:
+    """Two runs of Airflow at once, each in its worktree and its process."""
+    with steps.processes() as fresh:
+        assert fresh.submit(steps.run, root, RELEASE).result() == 0
+    places = [open_worktree(root, DATASET, f"run {i}").path for i in range(2)]
+    for place, n_rows in zip(places, rows, strict=True):
+        run_pipeline(place, root, n_rows)
+
+    def publish(place: Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "tasks", *RELEASE],
+            cwd=place,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(publish, places))
+    assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]
+    n_new = sum(": released v" in done.stdout for done in ended)
+    n_versions = 1 + len(set(rows))
+    assert n_new == n_versions - 1
+    found = versions.versions(root, DATASET)
+    assert len({v.commit for v in found}) == len({v.digest for v in found}) == n_versions
+    assert sorted(v.rows for v in found) == sorted({40, *rows})
+    check_it_is_done(root, n_versions)
+    assert verify_release(at(root).release).attestation.manifest_sha256 == found[-1].digest
