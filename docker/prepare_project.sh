@@ -30,7 +30,7 @@ mkdir -p .proofmint releases
 chmod 700 .proofmint
 python -m compileall -q dags plugins tasks
 
-# Where DVC pushes to: a folder, or a bucket whose keys are in a file that only workers have.
+# Where DVC pushes to: a folder, or a bucket whose keys are in a file that only workers have. Written anew at each start.
 cat >.dvc/config.local <<END
 [core]
     remote = storage

@@ -1,6 +1,7 @@
 """The stack of docker-compose.yml on a real Docker engine, with a project and a name of its own."""
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -95,16 +96,16 @@ class Stack:
         """Where a page is published."""
         return f"http://127.0.0.1:{self.settings[f'PROOFMINT_{server.upper()}_PORT']}"
 
+    @functools.cached_property
     def token(self) -> str:
-        """Log in to Airflow."""
+        """Of Airflow's user; keys outlive a restart, and so does what they signed."""
         login = {"username": "admin", "password": self.passwords()["airflow"]}
-        return str(
-            json.loads(ask(f"{self.url('airflow')}/auth/token", content=login))["access_token"]
-        )
+        answer = json.loads(ask(f"{self.url('airflow')}/auth/token", content=login))
+        return str(answer["access_token"])
 
     def airflow(self, path: str, content: Any = None, method: str | None = None) -> Any:
         """What Airflow's REST API answers to its user."""
-        bearer = {"Authorization": f"Bearer {self.token()}"}
+        bearer = {"Authorization": f"Bearer {self.token}"}
         return json.loads(ask(f"{self.url('airflow')}/api/v2{path}", bearer, content, method))
 
     def run(self, dataset: str, **conf: Any) -> dict[str, str]:

@@ -93,6 +93,17 @@ def test_code_and_secrets_cannot_be_written(stack: Stack, service: str, place: s
     assert "Read-only file system" in said
 
 
+def test_with_a_gpu_its_queue_belongs_to_its_worker_alone(stack: Stack) -> None:
+    files = ("--file", "docker-compose.yml", "--file", "docker/gpu.yml")
+    services = json.loads(stack.compose(*files, "config", "--format", "json"))["services"]
+    assert services["worker-cpu"]["command"][-1] == "default,cpu"
+    assert services["worker-gpu"]["command"][-1] == "gpu"
+    assert services["worker-gpu"]["build"]["args"]["TORCH_BACKEND"].startswith("cu")
+    assert services["worker-gpu"]["image"] != services["worker-cpu"]["image"]
+    devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert [device["capabilities"] for device in devices] == [["gpu"]]
+
+
 def test_only_the_two_pages_are_published_and_only_on_loopback(stack: Stack) -> None:
     for service, found in stack.inspect().items():
         published = [each for each in (found["NetworkSettings"]["Ports"] or {}).values() if each]
@@ -152,7 +163,7 @@ def test_the_log_of_a_task_can_be_read(stack: Stack) -> None:
 
 
 def test_the_light_image_shows_the_catalogue(stack: Stack) -> None:
-    bearer = {"Authorization": f"Bearer {stack.token()}"}
+    bearer = {"Authorization": f"Bearer {stack.token}"}
     page = ask(f"{stack.url('airflow')}/proofmint/datasets/breast_cancer", bearer).decode()
     assert "v1" in page
 
