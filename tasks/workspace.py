@@ -168,7 +168,7 @@ def _failed(command: str, root: Path, said: str) -> WorkspaceError:
 def disk_full(place: str) -> WorkspaceError:
     """The error of a write for which there is no room; another run that ends may make some."""
     error = WorkspaceError(
-        f"no space is left on the disk of {place}; free some (`proofmint clean` says what can go),"
+        f"no space is left on the disk of {place}; free some (`proofmint prune --dry-run` says what can go),"
         " then run the same command again: nothing that was there is lost"
     )
     error.retryable = True
