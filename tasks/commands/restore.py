@@ -72,6 +72,7 @@ def _move(folder: Path, to: Path) -> None:
         return
     for path in sorted(folder.iterdir(), key=lambda path: path.name == ".git"):
         shutil.move(path, to / path.name)
+    folder.rmdir()
 
 
 def _target(draft: Path, name: str) -> Path | None:
