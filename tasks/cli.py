@@ -253,6 +253,12 @@ def _withdraw(options: argparse.Namespace) -> int:
     return withdraw(project_of(Path.cwd()), options.dataset, options.version, options.reason)
 
 
+def _rotate_key(options: argparse.Namespace) -> int:
+    from tasks.commands.rotate_key import rotate_key
+
+    return rotate_key(project_of(Path.cwd()), lost=options.lost)
+
+
 def _trace(options: argparse.Namespace) -> int:
     from tasks.commands.trace import trace
 
@@ -462,6 +468,10 @@ def _describe_releases(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("dataset", help="a name in `proofmint releases`")
     command.add_argument("version", help="e.g. v3")
     command.add_argument("--reason", required=True, help="everyone who has a copy can read it")
+    command = add("rotate-key", _rotate_key, "sign releases with a new key from now on")
+    command.add_argument(
+        "--lost", action="store_true", help="the old key is lost or stolen, and vouches for nothing"
+    )
     command = add("trace", _trace, "where a file, a commit, a run or a release comes from")
     command.add_argument(
         "digest", help="sha256, md5, commit or MLflow run, or its first 8 characters"

@@ -8,11 +8,10 @@ state, and running the command again does whatever an interrupted one had not re
 import configparser
 import datetime
 import json
-import logging
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks import approvals, git_remote, versions
@@ -38,9 +37,10 @@ from tasks.publishing.attestation import (
 )
 from tasks.publishing.delivery import targets_of
 from tasks.publishing.evidence import EVIDENCE_FOLDER
-from tasks.publishing.keys import fingerprint, signing_key
+from tasks.publishing.keys import KEY_FILE, fingerprint, signing_key
 from tasks.publishing.manifest import MANIFEST_FILE
 from tasks.publishing.notices import notice_of
+from tasks.publishing.succession import is_announced, succession
 from tasks.publishing.verification import verify_release
 from tasks.schema import DatasetSchema
 from tasks.storage import count_rows, digest, new_folder, read_json, write_json
@@ -48,8 +48,6 @@ from tasks.tracking import Tracker, open_tracker
 from tasks.versions import LOCK_FILE, Version
 from tasks.workspace import Layout, dvc, git, locked, project_of, state_of
 from tasks.worktrees import narrow, uncommitted
-
-_log = logging.getLogger(__name__)
 
 PUBLISH_ATTEMPTS = 5
 """How often a version is made anew because a publisher on another machine was quicker."""
@@ -255,20 +253,27 @@ def _approval(at: Layout) -> Approval | None:
 
 
 def _attest(at: Layout, facts: ReleaseFacts, newest: Version | None) -> str:
-    """The text of the attestation of the release that stands in the run's root."""
+    """The text of the attestation of the release that stands in the run's root.
+
+    Raises:
+        WorkspaceError: it would be signed by another key than the version before, and nobody has
+            announced that.
+    """
     out = outcome_file(at.root, at.dataset).with_suffix(".attestation")
-    key = signing_key(state_of(project_of(at.root)))
+    state = state_of(project_of(at.root))
+    key, entries = signing_key(state), succession(state)
     if newest is not None:
         path = f"releases/{at.dataset}.attestation.json"
         envelope = json.loads(versions.read_at(at.root, newest.commit, path))
         before, now = envelope["signatures"][0]["keyid"], fingerprint(key.public_key())
-        if before != now:
-            _log.warning(
-                "%s is signed by another key than %s was: %s, before it was %s; tell those who"
-                " verify your releases, or put the old key back and release anew",
-                *(facts.version, newest.name, now, before),
+        if not is_announced(entries, before, now):
+            raise WorkspaceError(
+                f"{newest.tag} was signed by the key sha256:{before}, and {state / KEY_FILE} is"
+                f" sha256:{now}, which nobody has announced: put the old key back (from a backup, or"
+                " from the worker that has it); only if it is lost or stolen, run"
+                " `proofmint rotate-key --lost`"
             )
-    attest(at.release, out, facts, key)
+    attest(at.release, out, replace(facts, key_succession=entries), key)
     return out.read_text(encoding="ascii")
 
 

@@ -1,7 +1,7 @@
 """Who made a release, when and from what, signed: the attestation that stands beside it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from tasks.approvals import Approval
 from tasks.errors import DataError, VerificationError
 from tasks.publishing.envelope import Signed, open_signed, sign
+from tasks.publishing.keys import fingerprint
 from tasks.publishing.manifest import MANIFEST_FILE
+from tasks.publishing.succession import vouches_for
 from tasks.storage import digest, read_json
 
 PREDICATE_TYPE = "urn:proofmint:release:v1"
@@ -45,6 +47,8 @@ class ReleaseFacts:
     created_at: str
     """ISO 8601 with a time zone."""
     mlflow_run: str | None = None
+    key_succession: Sequence[Mapping[str, Any]] = ()
+    """Of the signing key (`tasks.publishing.succession`)."""
     approval: Approval | None = None
     """Who said yes to the release; null: nobody was asked."""
 
@@ -73,6 +77,7 @@ def attest(release: Path, out: Path, facts: ReleaseFacts, key: Ed25519PrivateKey
         "thresholds": read_json(release / PARAMS_EVIDENCE)["thresholds"],
         "privacy": _privacy(release),
         "verdict_sha256": digest(verdict),
+        "key_succession": list(facts.key_succession),
         "approval": facts.approval and facts.approval.model_dump(),
     }
     draft = out.with_name(f".{out.name}.draft")
@@ -85,13 +90,17 @@ def read_attestation(path: Path, key: Ed25519PublicKey | None) -> Signed:
 
     Args:
         path: the file beside the release.
-        key: must have signed; None: the key that the attestation itself names, which proves that
-            nothing was changed since, but not who signed.
+        key: must have signed, or have vouched for the one that did; None: any key, which proves
+            that nothing was changed since, but not who signed.
 
     Raises:
         VerificationError: malformed, changed, or signed by another key.
     """
-    signed = open_signed(path, path.read_bytes(), PREDICATE_TYPE, key)
+    signed = open_signed(path, path.read_bytes(), PREDICATE_TYPE, None)
+    if key and not vouches_for(key, signed.facts.get("key_succession"), signed.fingerprint):
+        raise VerificationError(
+            f"{path}: expected the signer {fingerprint(key)}, found {signed.fingerprint}"
+        )
     if not (_is_whole(signed.facts) and _approves(signed.facts["approval"], signed)):
         raise VerificationError(f"{path}: not a statement about a release")
     return signed

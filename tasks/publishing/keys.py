@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from tasks.errors import VerificationError, WorkspaceError
 from tasks.storage import sync_file
 
-_KEY_FILE = "keys/ed25519.pem"
-_PUBLIC_KEY_FILE = "keys/ed25519.pub.pem"
+KEY_FILE = "keys/ed25519.pem"
+PUBLIC_KEY_FILE = "keys/ed25519.pub.pem"
 
 
 def signing_key(state: Path) -> Ed25519PrivateKey:
@@ -28,16 +28,25 @@ def signing_key(state: Path) -> Ed25519PrivateKey:
     Raises:
         WorkspaceError: there is a file, but no Ed25519 key in it.
     """
-    place = state / _KEY_FILE
-    if not place.exists():
-        _make_key(state)
+    if not (state / KEY_FILE).exists():
+        new_key_file(state / KEY_FILE)
+    key = read_key(state / KEY_FILE)
+    _write_public_half(state / PUBLIC_KEY_FILE, key)
+    return key
+
+
+def read_key(place: Path) -> Ed25519PrivateKey:
+    """The private key in a PEM file.
+
+    Raises:
+        WorkspaceError: there is no Ed25519 key in it.
+    """
     try:
         key = serialization.load_pem_private_key(place.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise WorkspaceError(f"expected a private key without a password at {place}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise WorkspaceError(f"expected an Ed25519 key at {place}, found {type(key).__name__}")
-    _write_public_half(state / _PUBLIC_KEY_FILE, key)
     return key
 
 
@@ -71,17 +80,16 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     return key
 
 
-def _make_key(state: Path) -> None:
-    place = state / _KEY_FILE
+def new_key_file(place: Path) -> None:
+    """Write a new key that only its owner can read; one that is there already stays."""
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = Ed25519PrivateKey.generate()
     # mkstemp makes a file that only its owner can read; a link never replaces the key of a run
     # that was here first.
     handle, draft = tempfile.mkstemp(dir=place.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(
-                key.private_bytes(
+                Ed25519PrivateKey.generate().private_bytes(
                     serialization.Encoding.PEM,
                     serialization.PrivateFormat.PKCS8,
                     serialization.NoEncryption(),
@@ -97,9 +105,10 @@ def _make_key(state: Path) -> None:
 
 def _write_public_half(public: Path, key: Ed25519PrivateKey) -> None:
     """Put the public half beside a key, which may have been made by a process that then died."""
-    if not public.exists():
+    text = public_pem(key.public_key())
+    if not public.exists() or public.read_text("ascii") != text:
         handle, draft = tempfile.mkstemp(dir=public.parent)
         with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(public_pem(key.public_key()))
+            stream.write(text)
         Path(draft).chmod(0o644)
         os.replace(draft, public)

@@ -12,11 +12,18 @@ import yaml
 from tasks import versions
 from tasks.commands.release import make_release, release
 from tasks.commands.releases import releases
+from tasks.commands.rotate_key import rotate_key
 from tasks.commands.targets import targets
 from tasks.commands.trace import trace
 from tasks.commands.verify import verify
 from tasks.commands.withdraw import withdraw
-from tasks.errors import GateRefused, ParamsError, TargetUnavailable, VerificationError
+from tasks.errors import (
+    GateRefused,
+    ParamsError,
+    TargetUnavailable,
+    VerificationError,
+    WorkspaceError,
+)
 from tasks.publishing.verification import attestation_of, verify_release
 from tasks.tracking import ALIAS, open_tracker
 from tasks.workspace import git, state_of
@@ -143,6 +150,22 @@ def test_a_withdrawal_needs_a_version_and_a_reason(project: Path, name: str, rea
     with pytest.raises(ParamsError, match=r"expected a reason|has no version 'v7'; it has: v1, v2"):
         withdraw(project, DATASET, name, reason)
     assert all(v.withdrawn is None for v in versions.versions(project, DATASET))
+
+
+def test_another_key_is_refused_until_it_is_announced(project: Path) -> None:
+    keys = state_of(project) / "keys"
+    public = project.parent / "first.pem"
+    shutil.copy(keys / "ed25519.pub.pem", public)
+    kept = (keys / "ed25519.pem").read_bytes()
+    (keys / "ed25519.pem").unlink()
+    run_pipeline(project, project, 60)
+    with pytest.raises(WorkspaceError, match="which nobody has announced"):
+        release(project, DATASET)
+    assert len(versions.versions(project, DATASET)) == 2
+    (keys / "ed25519.pem").write_bytes(kept)
+    rotate_key(project, lost=False)
+    release(project, DATASET)
+    assert verify(project / "releases" / DATASET, public) == 0
 
 
 def test_every_digest_leads_to_its_release(

@@ -58,6 +58,7 @@ def test_an_attestation_says_what_it_was_told_and_who_signed(release: Path, tmp_
     assert {**found.facts, "public_key": ""} == {
         **vars(FACTS),
         "public_key": "",
+        "key_succession": [],
         "thresholds": {"shape_error": {}},
         "privacy": None,
         "verdict_sha256": found.facts["verdict_sha256"],
