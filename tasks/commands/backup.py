@@ -33,7 +33,12 @@ DATABASES = ("airflow", "mlflow", "mlflow_auth")
 
 MLFLOW_STORE = PurePosixPath("mlflow/mlflow.db")
 
-_MADE_AGAIN = frozenset({"worktrees", "airflow", "logs", "locks", "postgres", "demo", "benchmarks"})
+BACKUPS = "backups"
+"""Folder of the state that no backup takes along."""
+
+_MADE_AGAIN = frozenset(
+    {BACKUPS, "worktrees", "airflow", "logs", "locks", "postgres", "demo", "benchmarks"}
+)
 _LARGE = frozenset({"cache", "checkpoints"})
 _OF_PROCESSES = frozenset({"servers.json", "servers.lock", "ports.json", "lock"})
 """Files of the state that mean something on this machine alone."""
@@ -48,11 +53,11 @@ def backup(project: Path, file: Path, *, everything: bool) -> int:
         everything: also data that no branch and no tag refers to, checkpoints and fetched files.
 
     Raises:
-        WorkspaceError: the file exists, the project's folder is no repository with a commit, or a
-            database cannot be read.
+        WorkspaceError: the file exists or is to be where the next backup would take it along, the
+            project's folder is no repository with a commit, or a database cannot be read.
     """
     state, rows = state_of(project), []
-    missing = 0
+    _check_place(file, project, state)
 
     def part(name: str, archive: Writer, before: tuple[int, int]) -> tuple[int, int]:
         now = len(archive.digests), archive.size_bytes
@@ -78,6 +83,18 @@ def backup(project: Path, file: Path, *, everything: bool) -> int:
         print(f"{missing:,} objects of data are not on this machine (they may be in DVC's remote)")
     print(f"{file} holds the signing key and all passwords: keep it as you keep those")
     return 0
+
+
+def _check_place(file: Path, project: Path, state: Path) -> None:
+    """Refuse a file that would be a part of itself."""
+    place, own = file.resolve(), state.resolve() / BACKUPS
+    inside = any(place.is_relative_to(folder.resolve()) for folder in (project, state))
+    if inside and not place.is_relative_to(own):
+        raise WorkspaceError(f"expected a file outside of {project} or in {own}, found {file}")
+    if place.is_relative_to(own):
+        own.mkdir(mode=0o700, exist_ok=True)
+    if not place.parent.is_dir():
+        raise WorkspaceError(f"expected {place.parent} to be a folder; make it first")
 
 
 def _describe(archive: Writer, project: Path, state: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tasks.commands.backup import backup
 from tasks.commands.restore import restore
 from tasks.errors import WorkspaceError
+from tasks.maintenance.archive import verify
 from tasks.workspace import git
 
 
@@ -52,3 +53,16 @@ def test_the_folders_may_be_there_if_they_are_empty_as_volumes_are(
     assert sorted(p.name for p in into.iterdir()) == [".dvc", ".dvcignore", ".git", "params.yaml"]
     with pytest.raises(WorkspaceError, match="new or empty"):
         restore(file, into)
+
+
+def test_a_backup_is_no_part_of_the_next_one(project: Path, tmp_path: Path) -> None:
+    for place in (project / "backup.tar", tmp_path / "home" / "backup.tar"):
+        with pytest.raises(WorkspaceError, match="outside of"):
+            backup(project, place, everything=False)
+    with pytest.raises(WorkspaceError, match="make it first"):
+        backup(project, tmp_path / "nowhere" / "backup.tar", everything=False)
+    for name in ("one", "two"):
+        assert backup(project, tmp_path / "home" / "backups" / f"{name}.tar", everything=True) == 0
+    assert not [
+        name for name in verify(tmp_path / "home" / "backups" / "two.tar")["files"] if "one" in name
+    ]
