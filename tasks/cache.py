@@ -14,7 +14,7 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -120,13 +120,20 @@ class Cache:
         """Remove the entry in this folder; False: somebody uses it."""
         return _remove(place)
 
-    def forget(self, drawer: Drawer, since: float) -> None:
-        """Remove what was used since a moment (`time.time()`), unless somebody still uses it."""
-        folder = self.folder / drawer
-        for place in [path for path in folder.glob("*") if path.is_dir()]:
+    def uses(self, drawer: Drawer) -> dict[str, int]:
+        """When each entry was last used, in ns: to be compared, as somebody may set the clock."""
+        found = {}
+        for place in [path for path in (self.folder / drawer).glob("*") if path.is_dir()]:
             with contextlib.suppress(FileNotFoundError):
-                if place.stat().st_mtime >= since:
-                    _remove(place)
+                found[place.name] = place.stat().st_mtime_ns
+        return found
+
+    def forget(self, drawer: Drawer, before: Mapping[str, int]) -> None:
+        """Remove what was used since `before` was the `uses`, unless somebody still uses it."""
+        for name, used in self.uses(drawer).items():
+            if before.get(name) != used:
+                with contextlib.suppress(FileNotFoundError):
+                    _remove(self.folder / drawer / name)
 
     def _make(self, place: Path, make: Callable[[Path], None], size_bytes: int) -> None:
         self._make_room(size_bytes)

@@ -86,13 +86,14 @@ def ingest(raw: Path, params: DatasetParams, *, project: Path) -> None:
         SourceError: it has not what was asked for, or no rows of it.
         EmptyPartition: it has rows, but none in the interval that is asked for.
     """
-    started = time.time()
+    encrypted = params.source.settings.get("encrypt") is True
+    before = Cache.of(project).uses("files") if encrypted else {}
     try:
         _ingest(raw, params, project)
     finally:
-        if params.source.settings.get("encrypt") is True:
+        if encrypted:
             # Fetched files are as they are where they come from.
-            Cache.of(project).forget("files", started)
+            Cache.of(project).forget("files", before)
 
 
 def _ingest(raw: Path, params: DatasetParams, project: Path) -> None:
