@@ -5,6 +5,7 @@ Airflow's provider sends the events; without a transport in its settings nothing
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ class DatasetLineage:
     task_id: str
     log: Any
     _found: "Lineage | None" = None
+    _since: float = 0.0
 
     def source_address(self) -> str | None:
         """What the connection of the source holds, of a task that reads it."""
@@ -34,7 +36,7 @@ class DatasetLineage:
     @contextlib.contextmanager
     def observed(self, root: Path) -> Iterator[Path]:
         """The folder in which the task works; when the block ends, what was done there is noted."""
-        self._found = None
+        self._found, self._since = None, time.time()
         try:
             yield root
         except Exception:
@@ -81,6 +83,7 @@ class DatasetLineage:
                 namespace,
                 address=self.source_address() or kept,
                 refusals=state / "refusals" if failed else None,
+                since=self._since,
             )
         if self.task_id != "release":
             return None

@@ -105,6 +105,7 @@ def of_stage(
     *,
     address: str | None = None,
     refusals: Path | None = None,
+    since: float = 0.0,
 ) -> Lineage:
     """What one stage read and made.
 
@@ -115,6 +116,7 @@ def of_stage(
         namespace: of our own datasets.
         address: what the connection of the source holds; None: it has none, or it is not known.
         refusals: folder of the verdicts of gates that refused; None: the stage did not fail.
+        since: when the stage began (`time.time()`); an older refusal is not its own.
 
     Raises:
         PipelineError: dvc.yaml or params.yaml cannot be read.
@@ -129,7 +131,7 @@ def of_stage(
             dep,
             locked,
             namespace,
-            assertions=_assertions(root, dataset, judged[0], refusals)
+            assertions=_assertions(root, dataset, judged[0], refusals, since)
             if judged and dep == f"data/{dataset}/{judged[1]}"
             else (),
         )
@@ -279,10 +281,12 @@ def _rows(folder: Path) -> int | None:
 
 
 def _assertions(
-    root: Path, dataset: str, gate: str, refusals: Path | None
+    root: Path, dataset: str, gate: str, refusals: Path | None, since: float
 ) -> tuple[Assertion, ...]:
-    place = refusals / dataset if refusals else root / "data" / dataset / "gates"
-    checks: Iterable[Mapping[str, Any]] = _json(place / f"{gate}.json").get("checks") or ()
+    place = (refusals / dataset if refusals else root / "data" / dataset / "gates") / f"{gate}.json"
+    if refusals and place.exists() and place.stat().st_mtime < since:
+        return ()
+    checks: Iterable[Mapping[str, Any]] = _json(place).get("checks") or ()
     return tuple(Assertion(c["type"], c["target"], bool(c["passed"])) for c in checks)
 
 

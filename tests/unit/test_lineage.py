@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,7 @@ def test_a_gate_that_refused_is_told_with_its_checks_and_without_what_it_found(
     assert judged.version == "abc.dir"
     assert found.outputs == ()
     assert "anna" not in repr(found)
+    later = of_stage(
+        root, "shop", "validate_raw", "ours", refusals=refusals, since=time.time() + 60
+    )
+    assert later.inputs[0].assertions == ()
