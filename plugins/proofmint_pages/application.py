@@ -14,7 +14,7 @@ from typing import Any
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from proofmint_pages import pages, runs
@@ -87,6 +87,7 @@ def show_dataset(request: Request, dataset: str, user: UserDep, session: Session
         dag=runs.dags(session, [dag_id]).get(dag_id),
         dag_id=dag_id,
         triggers=may_trigger(user, dataset),
+        seers=pages.who_sees(entry),
         runs=recent,
         steps=pages.steps_of_run(states, refused) if recent else _steps_of_newest(entry),
         refusals=refused,
@@ -222,7 +223,10 @@ async def protect(request: Request, answer: Callable[[Request], Awaitable[Respon
 
 @app.exception_handler(StarletteHTTPException)
 def explain_status(request: Request, error: StarletteHTTPException) -> Response:
-    """A page in place of JSON: people read it."""
+    """A page in place of JSON: people read it. Whoever follows a link without a session logs in first."""
+    if error.status_code == 401 and request.headers.get("Sec-Fetch-Dest") == "document":
+        back = urllib.parse.quote(str(request.url), safe="")
+        return RedirectResponse(f"{_airflow(request)}api/v2/auth/login?next={back}")
     headline = {
         401: "You are not logged in",
         403: "Not yours to see",
@@ -301,15 +305,22 @@ def _report(release: Release) -> Response:
 
 
 def _page(request: Request, template: str, status: int = 200, **content: Any) -> Response:
-    root = str(request.scope["root_path"])
     text = (
         pages.environment()
         .get_template(f"{template}.html.j2")
         .render(
-            base=root, airflow=root.removesuffix("/proofmint") + "/", build=pages.build(), **content
+            base=request.scope["root_path"],
+            airflow=_airflow(request),
+            build=pages.build(),
+            **content,
         )
     )
     return HTMLResponse(text, status)
+
+
+def _airflow(request: Request) -> str:
+    """The path of Airflow itself, on whose server we are mounted."""
+    return str(request.scope["root_path"]).removesuffix("/proofmint") + "/"
 
 
 def _error(request: Request, status: int, headline: str, message: str) -> Response:

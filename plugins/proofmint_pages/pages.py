@@ -182,6 +182,15 @@ def approval_in_words(approval: Any) -> str | None:
     return str(approval) if approval else None
 
 
+def who_sees(entry: Entry) -> str:
+    """Whom `access` lets see a dataset, beside those who may read every DAG."""
+    given = entry.settings.get("access") or {}
+    if given.get("roles") is None:
+        return "as Airflow's administration says"
+    named = [*given["roles"], *given.get("operators", ())]
+    return ", ".join(dict.fromkeys(named)) or "only who may read every DAG"
+
+
 def mlflow_address() -> str | None:
     """Where browsers find MLflow; None: nobody said."""
     url = os.environ.get(MLFLOW_VARIABLE) or os.environ.get("MLFLOW_TRACKING_URI") or ""

@@ -120,6 +120,18 @@ def test_a_team_finds_its_datasets_in_the_navigation(browser: Any, server: ApiSe
     context.close()
 
 
+def test_a_link_leads_through_the_login_to_its_page(browser: Any, server: ApiServer) -> None:
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+    page.goto(PAGES["release"])
+    page.locator("input[name=username]").fill("ann")
+    page.locator("input[name=password]").fill(server.passwords["ann"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{PAGES['release']}")
+    page.get_by_role("heading", name="Lineage").wait_for()
+    context.close()
+
+
 def test_the_trigger_form_of_the_dag_opens(context: Any) -> None:
     page = context.new_page()
     page.goto(f"/plugin/datasets{HERE}")
