@@ -50,6 +50,7 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
                 ),
             },
             "response_timeout": WAIT,
+            "retries": 0,  # an answer is final
             # By default a rejection skips what follows, and the run would end as a success.
             "fail_on_reject": True,
             "notifiers": [Alert(mail=mail, webhook=webhook, waits=True)],
