@@ -156,6 +156,12 @@ def of_every_task(dataset: Dataset) -> dict[str, object]:
     }
 
 
+def target_connections(dataset: Dataset) -> list[str]:
+    """What the publishing targets of a dataset are reached by."""
+    targets = dataset.params["publish"].get("to") or []
+    return [target["connection"] for target in targets if target.get("connection")]
+
+
 def dataset_dag(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     with DAG(
@@ -185,6 +191,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         released = ReleaseOperator(
             task_id="release",
             asset=Asset(name=dataset.name, uri=f"x-proofmint://releases/{dataset.name}"),
+            connections=target_connections(dataset),
             execution_timeout=timedelta(hours=6),  # it pushes the data
         )
         last = released

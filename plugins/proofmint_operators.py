@@ -9,7 +9,7 @@ so that CUDA starts fresh and nothing heavy is ever imported into Airflow.
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,19 @@ class ReleaseOperator(DatasetOperator):
     """Make the release a version; without a change there is none, and the task is skipped.
 
     A skipped task emits no asset event, so consumers of the dataset run for new versions only.
+
+    Args:
+        asset: the dataset.
+        connections: names of environment variables or Airflow connections that targets use.
+        options: as of every operator.
     """
 
     ui_color = "#e6f4ea"
 
-    def __init__(self, *, asset: Asset, **options: Any) -> None:
+    def __init__(self, *, asset: Asset, connections: Sequence[str] = (), **options: Any) -> None:
         super().__init__(outlets=[asset], **options)
         self.asset = asset
+        self.connections = tuple(connections)
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return version, digest, verdict, DVC revision and commit."""
@@ -153,7 +159,8 @@ class ReleaseOperator(DatasetOperator):
             if git_remote.name():
                 self._command(context, "dvc", "--wait-for-lock", "pull")
             self._keep_approval(context)
-            self._command(context, "tasks", "release", self.dataset)
+            secrets = {k: v for name in self.connections for k, v in _secret(name).items()}
+            self._command(context, "tasks", "release", self.dataset, env=secrets)
             place = root / ".dvc" / "tmp" / f"release-{self.dataset}.json"
             outcome: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         report({"task": self.task_id, "release": outcome})

@@ -120,12 +120,27 @@ def make_release(root: Path, dataset: str) -> Outcome:
     tracker = open_tracker(os.environ.get("MLFLOW_TRACKING_URI"), state / "mlflow")
     run_id = tracker.find_run(digest(at.model))
     with locked(state / "locks" / f"release-{dataset}"):
-        outcome = _published(at, project, revision, run_id)
+        outcome = _still_new(at, _published(at, project, revision, run_id))
         _put_in_place(at, project, outcome.version)
         _mark_model(at, tracker, run_id, outcome.version)
     _push(root)
     deliver(project, dataset, targets, publish.keep)
+    _begun_file(at).unlink(missing_ok=True)
     return outcome
+
+
+def _still_new(at: Layout, outcome: Outcome) -> Outcome:
+    """The same, and new if an earlier try of this run made the version and did not come to its end."""
+    begun = _begun_file(at)
+    if outcome.new:
+        begun.write_text(outcome.version.tag, encoding="utf-8")
+        return outcome
+    is_begun = begun.exists() and begun.read_text(encoding="utf-8") == outcome.version.tag
+    return replace(outcome, new=is_begun)
+
+
+def _begun_file(at: Layout) -> Path:
+    return outcome_file(at.root, at.dataset).with_suffix(".begun")
 
 
 def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> Outcome:
