@@ -151,6 +151,7 @@ def test_a_no_a_yes_to_another_release_and_a_refusal_release_nothing(running: Ru
     assert f"[Proofmint] {DATASET} not approved at approve" in subjects
 
 
+@pytest.mark.slow
 def test_people_are_told_of_a_run_that_is_late(running: Running) -> None:
     run_id, _ = running.asked(rows=43)
     database = postgres.start(servers_of(running.root).database)  # it runs; where it is
@@ -168,6 +169,7 @@ def test_the_webhooks_address_is_in_no_log(running: Running) -> None:
     assert not [place for place in logs if SECRET in place.read_text(errors="replace")]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_server_ends_and_says_what_to_do(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

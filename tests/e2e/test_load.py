@@ -1,6 +1,7 @@
 """Twenty datasets with three runs each at the same time on the servers of `up`: nothing is mixed up.
 
-The graph, Airflow, DVC, git and the releases are real; the stages' own work is made up, in seconds.
+Airflow, DVC, git and the releases are real; the stages' own work is made up, in seconds: first with one
+stage a dataset, in which everything meets at the release, then with the graph of dvc.yaml.
 """
 
 import os
@@ -29,9 +30,12 @@ LOCK_ERRORS = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = make_project(tmp_path_factory.mktemp("load") / "p", {}, DATASETS, whole_graph=True)
+@pytest.fixture(scope="module", params=[False, True], ids=["one stage", "whole graph"])
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("load")
+    root = make_project(folder / "p", {}, DATASETS, whole_graph=request.param)
     env = {
         k: v for k, v in os.environ.items() if k not in ("PROOFMINT_HOME", "MLFLOW_TRACKING_URI")
     }
