@@ -9,3 +9,5 @@ printf '%s\n%s\n' "$password" "$password" |
 # As many trainings at a time as there are GPUs, or one; who has changed the pool keeps it so.
 airflow pools get gpu >/dev/null 2>&1 ||
     airflow pools set gpu "$PROOFMINT_GPU_SLOTS" "Trainings at a time: the number of GPUs, or one"
+# Airflow's navigation shows pages of plugins, the catalogue among them, to whoever may read the list of plugins.
+airflow roles add-perms Viewer User --action can_read --resource Plugins

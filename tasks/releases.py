@@ -159,7 +159,10 @@ def open_candidate(project: Path, dag_id: str, run_id: str) -> Release | None:
         dag_id: the dataset, or what it is a partition of.
         run_id: of the DAG run.
     """
-    root = path_of(project, dag_id, run_id)
+    try:
+        root = path_of(project, dag_id, run_id)
+    except OSError:  # there is no state of the project, and we may make none
+        return None
     for manifest in sorted((root / "releases").glob(f"*/{MANIFEST_FILE}")):
         dataset = manifest.relative_to(root / "releases").parts[0]
         if base_of(dataset) == dag_id:
