@@ -18,6 +18,9 @@ from typing import Literal, get_args
 
 from tasks.errors import WorkspaceError
 
+MOST_IDLE_SECONDS = 600.0
+"""How long a DVC command may neither calculate nor read nor write a byte."""
+
 Gate = Literal["raw", "clean", "synthetic", "release"]
 
 
@@ -144,19 +147,52 @@ def dvc(root: Path, *arguments: str) -> str:
     """What a DVC command prints, stripped; waits where another command holds DVC's lock.
 
     Raises:
-        WorkspaceError: the command failed; the message is DVC's own.
+        WorkspaceError: the command failed; the message is DVC's own. Or it did nothing for so long
+            that whoever it talks to will never answer (no client of S3 gives up a `PUT`): try again.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    before = -1.0
+    with subprocess.Popen(
+        command,
         cwd=root,
         env=stage_environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise _failed(f"dvc {' '.join(arguments)}", root, done.stderr)
-    return done.stdout.strip()
+    ) as process:
+        while True:
+            try:
+                said, errors = process.communicate(timeout=MOST_IDLE_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if (now := _work_of(process.pid)) == before:
+                    process.kill()
+                    fault = WorkspaceError(
+                        f"`dvc {' '.join(arguments)}` in {root} did nothing for"
+                        f" {MOST_IDLE_SECONDS:.0f} s: its remote does not answer, or another command"
+                        " holds its lock; look at both, then run the same command again"
+                    )
+                    fault.retryable = True
+                    raise fault from None
+                before = now
+            except BaseException:
+                process.kill()
+                raise
+    if process.returncode != 0:
+        raise _failed(f"dvc {' '.join(arguments)}", root, errors)
+    return said.strip()
+
+
+def _work_of(pid: int) -> float:
+    """What grows while a process does something: bytes of its files, seconds of its processor."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        files, times = process.io_counters(), process.cpu_times()
+        return float(files.read_chars + files.write_chars + round(times.user + times.system, 1))
+    except psutil.Error:  # it has just ended
+        return -2.0
 
 
 def _failed(command: str, root: Path, said: str) -> WorkspaceError:

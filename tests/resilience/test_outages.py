@@ -1,37 +1,32 @@
 """What a release needs fails while it is made: the object store, the network, the clock, the other one."""
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 import pyarrow as pa
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 
-from tasks import versions
-from tasks.errors import SourceUnavailable
+from tasks import versions, workspace
+from tasks.commands.release import make_release
+from tasks.errors import SourceUnavailable, WorkspaceError
 from tasks.publishing.verification import verify_release
 from tasks.sources.sql import SqlSource
 from tasks.workspace import dvc, git
 from tasks.worktrees import open_worktree
-from tests import steps
 from tests.resilience.test_power_loss import check_it_is_done
 from tests.small_project import DATASET, at, make_project, run_pipeline
 
 RELEASE = ["release", DATASET]
-
-
-@pytest.fixture(scope="module")
-def fresh() -> Iterator[ProcessPoolExecutor]:
-    with steps.processes() as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -59,6 +54,7 @@ def use_store(root: Path, endpoint: str) -> None:
 def test_an_object_store_that_is_down_and_one_that_never_answers(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(workspace, "MOST_IDLE_SECONDS", 5.0)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "id-of-the-key",
         "AWS_SECRET_ACCESS_KEY": "hush-hush",
@@ -67,29 +63,26 @@ def test_an_object_store_that_is_down_and_one_that_never_answers(
         "AWS_MAX_ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    with steps.processes() as fresh, socket.create_server(("127.0.0.1", 0)) as mute:
-        refusing = socket.socket()
+    with socket.create_server(("127.0.0.1", 0)) as mute, socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))  # a port on which nobody listens
         for server in (refusing, mute):
             use_store(root, f"http://127.0.0.1:{server.getsockname()[1]}")
-            status, said = fresh.submit(steps.said, root, RELEASE).result()
-            assert status == 8, said
-            assert "push" in said
-            assert "hush" not in said
+            with pytest.raises(WorkspaceError) as caught:
+                make_release(root, DATASET)
+            assert caught.value.retryable
+            assert "push" in str(caught.value)
+            assert "hush" not in str(caught.value)
             assert [v.number for v in versions.versions(root, DATASET)] == [1]  # made, and not lost
-        refusing.close()
-        store = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        store.start()
-        try:
-            host, port = store.get_host_and_port()
-            use_store(root, f"http://{host}:{port}")
-            import s3fs
-
-            s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}").mkdir("shop")
-            assert fresh.submit(steps.run, root, RELEASE).result() == 0
-            assert "in sync" in dvc(root, "status", "--cloud")
-        finally:
-            store.stop()
+    store = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    store.start()
+    try:
+        endpoint = "http://{}:{}".format(*store.get_host_and_port())
+        use_store(root, endpoint)
+        s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).mkdir("shop")
+        assert not make_release(root, DATASET).new
+        assert "in sync" in dvc(root, "status", "--cloud")
+    finally:
+        store.stop()
     check_it_is_done(root, 1)
 
 
@@ -206,14 +199,13 @@ def test_the_clock_jumps_while_a_release_is_made(root: Path, jumping_clock: Path
 
 
 def test_versions_are_in_the_order_of_their_numbers_whatever_the_clock_said(
-    root: Path, fresh: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2031-01-01T00:00:00Z")
-    with steps.processes() as later:
-        assert later.submit(steps.run, root, RELEASE).result() == 0
-    monkeypatch.undo()
+    make_release(root, DATASET)
+    monkeypatch.delenv("GIT_COMMITTER_DATE")
     run_pipeline(root, root, 50)
-    assert fresh.submit(steps.run, root, RELEASE).result() == 0
+    make_release(root, DATASET)
     found = versions.versions(root, DATASET)
     assert [v.number for v in found] == [1, 2]
     assert found[0].created_at > found[1].created_at
@@ -224,8 +216,6 @@ def test_versions_are_in_the_order_of_their_numbers_whatever_the_clock_said(
 
 def environment() -> dict[str, str]:
     """Ours, with this repository's `tasks`."""
-    import os
-
     return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
@@ -235,8 +225,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize("rows", [(50, 60), (50, 50)], ids=["two results", "the same result"])
 def test_two_publishers_race_for_a_version(root: Path, rows: tuple[int, int]) -> None:
     """Two runs of Airflow at once, each in its worktree and its process."""
-    with steps.processes() as fresh:
-        assert fresh.submit(steps.run, root, RELEASE).result() == 0
+    make_release(root, DATASET)
     places = [open_worktree(root, DATASET, f"run {i}").path for i in range(2)]
     for place, n_rows in zip(places, rows, strict=True):
         run_pipeline(place, root, n_rows)

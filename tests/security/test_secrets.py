@@ -10,6 +10,7 @@ import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from secrets import token_hex
 
 import pytest
 import sqlalchemy as sa
@@ -21,12 +22,13 @@ from tests.conftest import DemoSource
 from tests.e2e.conftest import LENIENT, Project
 from tests.projects import copy_project
 
+# Made at each run: this file is in the project, too.
 CANARIES = {
-    "the password of the source": "canary-source-X7f3",
-    "the password of the mail server": "canary-smtp-Q9d1",
-    "the address of a webhook": "https://hooks.example/canary-webhook-M2",
-    "a key of the object store": "canary-s3-secret-K5",
-    "a password of the server's operator": "canary-airflow-fernet-Z8",
+    "the password of the source": token_hex(12),
+    "the password of the mail server": token_hex(12),
+    "the address of a webhook": f"https://hooks.example/{token_hex(12)}",
+    "a key of the object store": token_hex(12),
+    "a key of Airflow": token_hex(12),
 }
 OWN_PLACES = ("keys/", "secrets/")
 """Of the state: what is in them is a secret, and only its owner may read it."""
@@ -81,7 +83,7 @@ def ran(
             "PYTHONPATH": str(root),
             "AIRFLOW__SMTP__SMTP_PASSWORD": CANARIES["the password of the mail server"],
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(
-                CANARIES["a password of the server's operator"].encode().ljust(32)
+                CANARIES["a key of Airflow"].encode().ljust(32)
             ).decode(),
             "PROOFMINT_ALERTS": CANARIES["the address of a webhook"],
             "AWS_SECRET_ACCESS_KEY": CANARIES["a key of the object store"],
@@ -126,7 +128,8 @@ def search(content: bytes, secrets: dict[str, set[bytes]]) -> list[str]:
 def test_the_search_finds_what_is_there(project: Project, secrets: dict[str, set[bytes]]) -> None:
     key = (project.root / ".proofmint" / "keys" / "ed25519.pem").read_bytes()
     assert search(key, secrets) == ["the signing key"]
-    assert search(b"xx" + base64.b64encode(b"canary-smtp-Q9d1"), secrets)
+    word = CANARIES["the password of the mail server"].encode()
+    assert search(b"xx" + base64.b64encode(word), secrets)
 
 
 def test_no_file_that_a_run_left_holds_a_secret(
