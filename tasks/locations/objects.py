@@ -24,6 +24,10 @@ _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _BLOCK_BYTES = 8 * 2**20
 """Of one request."""
 
+_S3_LIMITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 1}}
+"""Whoever reads tries again (`tasks.retry`); with the library's own tries in each of these, a store
+that is gone would be told of after minutes."""
+
 _PASSING_ERRORS = frozenset(
     (
         "ClientConnectionError",
@@ -75,7 +79,12 @@ class ObjectFiles(Remote):
         options = system._get_kwargs_from_urls(self.url) | options
         if not self.connection and protocol in ("s3", "s3a") and not _has_s3_credentials():
             options["anon"] = True  # public buckets want no signature
-        return system(**options, skip_instance_cache=True, use_listings_cache=False)
+        if protocol in ("s3", "s3a"):
+            options.setdefault("config_kwargs", _S3_LIMITS)
+        found = system(**options, skip_instance_cache=True, use_listings_cache=False)
+        if protocol in ("s3", "s3a"):
+            found.retries = 1
+        return found
 
     def find(self, suffixes: tuple[str, ...]) -> list[Found]:
         """See `Remote.find`: a file, all files below a folder, or what a glob finds."""
