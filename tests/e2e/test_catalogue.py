@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -248,6 +248,19 @@ def test_who_is_asked_to_approve_a_run_sees_what_it_would_release(visitors: Visi
     assert report.content == (project / "releases" / DATASET / "report.html").read_bytes()
     assert report.headers["content-security-policy"].startswith("sandbox;")
     assert visitors.status("ben", f"{address}/report") == 403
+
+
+def test_a_partition_is_seen_by_who_sees_its_dataset(visitors: Visitors) -> None:
+    project, part = visitors.server.project, f"{DATASET}__2026_03"
+    newest = versions.newest(project, DATASET)
+    assert newest is not None
+    versions.publish_version(project, replace(newest, dataset=part, number=1), None)
+    address = f"/proofmint/datasets/{part}"
+    assert f'href="{address}"' in visitors.text("ann", HERE)
+    assert f'href="{address}"' not in visitors.text("ann", "/proofmint/")
+    for path in (address, f"{address}/versions/v1"):
+        assert visitors.status("ann", path) == 200
+        assert visitors.status("ben", path) == 403
 
 
 def test_who_loses_a_role_loses_the_dataset(visitors: Visitors) -> None:
