@@ -37,7 +37,7 @@ BACKUPS = "backups"
 """Folder of the state that no backup takes along."""
 
 _MADE_AGAIN = frozenset(
-    {BACKUPS, "worktrees", "airflow", "logs", "locks", "postgres", "demo", "benchmarks"}
+    {BACKUPS, "worktrees", "airflow", "logs", "locks", "postgres", "demo", "outgoing", "benchmarks"}
 )
 _LARGE = frozenset({"cache", "checkpoints"})
 _OF_PROCESSES = frozenset({"servers.json", "servers.lock", "ports.json", "lock"})
