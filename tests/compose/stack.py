@@ -70,7 +70,7 @@ class Stack:
     def up(self) -> float:
         """Start everything; return the seconds until all services are healthy."""
         started = time.monotonic()
-        self.compose("up", "--detach", "--wait", "--wait-timeout", str(START_SECONDS))
+        self.compose("up", "--build", "--detach", "--wait", "--wait-timeout", str(START_SECONDS))
         return time.monotonic() - started
 
     def down(self) -> None:
