@@ -1,6 +1,7 @@
 """The target in PostgreSQL: what its readers find there, and what they never see."""
 
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pyarrow.parquet as pq
@@ -156,6 +157,41 @@ def test_a_fault_in_the_middle_leaves_nothing(
     with pytest.raises(WorkspaceError, match="nobody knows"):
         deliver(target, plan(copies))
     assert (target.held(), target.current()) == ({}, None)
+
+
+def test_of_two_publishers_the_slower_one_does_not_move_readers_back(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    one, other = (made("postgres", tmp_path, connection="WAREHOUSE") for _ in range(2))
+    deliver(one, plan(copies[:1]))
+    assert one.current() == 1
+    one.put(copies[1])
+    assert deliver(other, plan(copies)) == "v3 is current"
+    with pytest.raises(TargetUnavailable, match="another publisher made v3 current"):
+        one.point(2)
+    assert one.current() == 3
+
+
+def test_a_publisher_that_dies_while_it_loads_leaves_nothing(
+    warehouse: str, copies: list[Copy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = made("postgres", tmp_path, connection="WAREHOUSE")
+    deliver(target, plan(copies[:1]))
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+
+    def dies(cursor: Any, *_: object) -> None:
+        other = psycopg2.connect(warehouse)
+        with other, other.cursor() as killer:
+            killer.execute(ended, ("proofmint",))
+        other.close()
+        cursor.execute("SELECT 1")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.publishing.targets.postgres.copy_rows", dies)
+        with pytest.raises(TargetUnavailable, match="stopped answering"):
+            deliver(target, plan(copies[:2]))
+    assert (set(target.held()), target.current()) == ({1}, 1)
+    assert deliver(target, plan(copies[:2])) == "v2 is current"
 
 
 def test_a_database_that_is_gone_may_come_back(
