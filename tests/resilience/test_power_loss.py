@@ -123,6 +123,7 @@ def test_at_every_step(tmp_path: Path, fresh: ProcessPoolExecutor, start, alike)
     assert len(found) > 20
 
 
+@pytest.mark.slow
 def test_killed(tmp_path: Path, fresh: ProcessPoolExecutor) -> None:
     """The same with a process that is really killed, twice on its way."""
     root = tmp_path / "project"
