@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 
 from tasks import refs, versions
@@ -121,6 +122,35 @@ def test_at_every_step(tmp_path: Path, fresh: ProcessPoolExecutor, start, alike)
         assert fresh.submit(steps.run, where, RELEASE).result() == 0, state
         check_it_is_done(root, len(before) + 1)
     assert len(found) > 20
+
+
+@pytest.mark.slow
+def test_withdrawing_at_every_step(tmp_path: Path, fresh: ProcessPoolExecutor) -> None:
+    """In git, in the project, at a target and in MLflow; what stands before v2 stands again."""
+    root, states = make_project(tmp_path / "project"), tmp_path / "states"
+    states.mkdir()
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["datasets"][DATASET]["publish"]["to"] = [{"type": "folder", "path": "delivered"}]
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    git(root, "commit", "-q", "-a", "-m", "a target")
+    for n_rows in (40, 50):
+        run_pipeline(root, root, n_rows)
+        assert fresh.submit(steps.run, root, RELEASE).result() == 0
+    before = {v.tag: v.commit for v in versions.versions(root, DATASET)}
+    command = ["withdraw", DATASET, "v2", "--reason", "a column was mislabelled"]
+    assert fresh.submit(steps.record, root, command, root, states).result() == 0
+    target = root / "delivered" / DATASET
+    for state in steps.distinct(states, f".{DATASET}-"):
+        steps.restore(state, root)
+        check_nothing_is_lost(root, before)
+        verify_release(target / "v1")
+        assert fresh.submit(steps.run, root, command).result() == 0, state
+        found = versions.versions(root, DATASET)
+        assert [(v.number, v.withdrawn is None) for v in found] == [(1, True), (2, False)]
+        standing = verify_release(at(root).release)
+        assert standing.attestation.facts["version"] == "v1"
+        assert (target / "current").resolve() == (target / "v1").resolve()
+        assert verify_release(target / "v2").withdrawn is not None
 
 
 @pytest.mark.slow
