@@ -4,14 +4,17 @@ Where the cache does not have them, `releases/<name>` does, if it is that versio
 """
 
 import configparser
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from tasks.errors import DataError, VerificationError, WorkspaceError
 from tasks.metrics import Measurement, Result, judged
@@ -57,7 +60,8 @@ class Release:
             raise VerificationError(
                 f"{self.label}: {MANIFEST_FILE} here is not the one that was released"
             )
-        manifest = Manifest.model_validate_json(content)
+        with self._of_known_form(MANIFEST_FILE):
+            manifest = Manifest.model_validate_json(content)
         if manifest.dataset != self.dataset:
             raise VerificationError(f"{self.label}: the manifest is of another dataset")
         return manifest
@@ -116,10 +120,22 @@ class Release:
         """Every metric beside what was asked of it."""
         measured = self.read_json(f"{EVIDENCE_FOLDER}/metrics.json") or []
         thresholds = self.params.get("thresholds") or {}
-        return judged(
-            [Measurement.model_validate(row) for row in measured],
-            {k: v and Threshold.model_validate(v) for k, v in thresholds.items()},
-        )
+        with self._of_known_form(EVIDENCE_FOLDER):
+            return judged(
+                [Measurement.model_validate(row) for row in measured],
+                {k: v and Threshold.model_validate(v) for k, v in thresholds.items()},
+            )
+
+    @contextlib.contextmanager
+    def _of_known_form(self, path: str) -> Iterator[None]:
+        """Old releases are read by new code; what they say may have had another form."""
+        try:
+            yield
+        except ValidationError as error:
+            raise VerificationError(
+                f"{self.label}: {path} has a form that this Proofmint does not read"
+                f" ({error.error_count()} differences); look at it with the one that made it"
+            ) from error
 
     def _place(self, path: str) -> Path:
         if (cached := self._cached.get(path)) and cached.is_file():

@@ -55,7 +55,7 @@ def make_releases(root: Path) -> list[Version]:
         git(root, "add", "-A")
         git(root, "commit", "-qm", f"{n_rows} rows")
         make_release(root, DATASET)
-    withdraw(root, DATASET, "v1", REASON, "Ada <ada@localhost>")
+    withdraw(root, DATASET, "v1", REASON)
     _refuse(root)
     (root / "dags").mkdir()
     shutil.copy(REPOSITORY / "dags" / "dataset_factory.py", root / "dags")

@@ -1,12 +1,14 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tasks import catalogue
 from tasks.errors import DataError, VerificationError, WorkspaceError
-from tasks.releases import open_release
+from tasks.releases import open_candidate, open_release
 from tasks.storage import digest
 from tasks.versions import Version
+from tasks.worktrees import path_of
 from tests.released_project import OTHER, REASON, make_releases
 from tests.small_project import DATASET
 
@@ -143,6 +145,25 @@ def test_a_withdrawal_and_a_refusal_are_told(project: Path, versions: tuple[Vers
     assert (refusal.gate, refusal.n_expectations) == ("release", 6)
     assert refusal.checks[0]["observed"] == "12.5"
     assert catalogue.refusals(project, OTHER) == []
+
+
+def test_evidence_of_another_form_is_an_error_of_ours(project: Path) -> None:
+    root = path_of(project, DATASET, "run")
+    folder = root / "releases" / DATASET
+    shutil.copytree(project / "releases" / DATASET, folder)
+    candidate = open_candidate(project, DATASET, "run")
+    assert candidate is not None
+    assert candidate.results
+    metrics, manifest = folder / "evidence" / "metrics.json", folder / "evidence" / "manifest.json"
+    before = candidate.files["evidence/metrics.json"].sha256
+    metrics.write_text('[{"of": "another time"}]')
+    manifest.write_text(manifest.read_text().replace(before, digest(metrics)))
+    changed = open_candidate(project, DATASET, "run")
+    assert changed is not None
+    with pytest.raises(VerificationError, match="has a form that this Proofmint does not read"):
+        _ = changed.results
+    shutil.rmtree(root)
+    assert open_candidate(project, DATASET, "run") is None
 
 
 def test_a_partition_belongs_to_its_dataset() -> None:
