@@ -1,6 +1,7 @@
 """Names at the doors where they become a path, a statement, a ref, a shell's word or a YAML key."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -237,3 +238,13 @@ def test_a_file_s_name_and_header_add_a_dataset_and_nothing_else(
     assert suites
     assert all(json.loads(path.read_text()) for path in suites)
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_no_page_in_airflow_shows_a_text_unescaped() -> None:
+    folder = REPOSITORY / "plugins" / "proofmint_pages"
+    assert "autoescape=True" in (folder / "pages.py").read_text()
+    for path in [*folder.rglob("*.j2"), *folder.rglob("*.py")]:
+        text = path.read_text()
+        assert not re.search(r"\|\s*safe\b|autoescape false|Markup\(|render_template_string", text)
+    for path in folder.rglob("*.js"):
+        assert not re.search(r"innerHTML|outerHTML|document\.write|\beval\(", path.read_text())
