@@ -12,7 +12,6 @@ import secrets
 import shlex
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from tasks.commands import daemons, postgres
 from tasks.commands.server_settings import is_free
 from tasks.commands.servers import request
 from tasks.workspace import git
+from tests import postgres_on_a_port
 from tests.airflow_rest import Airflow, wait_for
 from tests.projects import REPOSITORY
 
@@ -347,33 +347,10 @@ class Cluster:
     # --- PostgreSQL --------------------------------------------------------------------------
 
     def _postgres_command(self) -> list[str]:
-        """The server that the official image would start; its data is made first."""
-        binaries, data = postgres._binaries(), self._folder("postgres")
-        place = postgres._data_argument(data)
-        user = postgres._as_server_user()
-        if user:
-            os.chown(data, user["user"], user["group"])
-        if not (data / "PG_VERSION").exists():
-            # Not below the test's folder, which the server's user cannot pass.
-            with tempfile.NamedTemporaryFile("w") as password:
-                password.write((self._folder("secrets") / "postgres" / "password").read_text())
-                password.flush()
-                if user:
-                    os.chown(password.name, user["user"], user["group"])
-                arguments = ["-D", place, "-U", "postgres", "--auth=scram-sha-256"]
-                done = subprocess.run(
-                    [binaries / "initdb", *arguments, f"--pwfile={password.name}"],
-                    cwd=data,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    **user,
-                )
-            assert done.returncode == 0, done.stdout + done.stderr
-        options = [f"port={self.ports['postgres']}", "listen_addresses=127.0.0.1"]
-        options += ["unix_socket_directories="]
-        flags = [part for option in options for part in ("-c", option)]
-        return [str(binaries / "postgres"), "-D", place, *flags]
+        password = (self._folder("secrets") / "postgres" / "password").read_text()
+        return postgres_on_a_port.command(
+            self._folder("postgres"), password, self.ports["postgres"]
+        )
 
     def _postgres_answers(self) -> bool:
         import psycopg2
