@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from tasks.errors import WorkspaceError
 
 MOST_IDLE_SECONDS = 600.0
 """How long a DVC command may neither calculate nor read nor write a byte."""
+
+_FULL_BYTES = 2**20
+"""Free on a disk that is as good as full."""
 
 Gate = Literal["raw", "clean", "synthetic", "release"]
 
@@ -196,7 +200,8 @@ def _work_of(pid: int) -> float:
 
 
 def _failed(command: str, root: Path, said: str) -> WorkspaceError:
-    if os.strerror(errno.ENOSPC) in said:
+    # Git does not always say why it could not write.
+    if os.strerror(errno.ENOSPC) in said or shutil.disk_usage(root).free < _FULL_BYTES:
         return disk_full(str(root))
     return WorkspaceError(f"{command} in {root} failed: {said.strip()}")
 
