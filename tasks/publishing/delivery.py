@@ -101,16 +101,26 @@ def deliver(target: Target, plan: Plan) -> str:
     """
     held, before = target.held(), target.current()
     _refuse_foreign(plan, held)
-    if before is not None and before > plan.versions[-1].number:
-        return f"v{before} is newer than all that this project knows; left as it is"
-    now = _withdraw(target, plan, held, before)
+    unknown = _unknown(target, plan)
+    now = _withdraw(target, plan, held, before, unknown)
+    if now is not None and now > plan.versions[-1].number:
+        return f"v{now} is newer than all that this project knows; it stays current"
     version = plan.standing
     if version is None:
         if now is not None:
             target.point(None)
         return "no version stands"
+    if version.number in unknown:
+        raise WorkspaceError(
+            f"{version.name} was withdrawn there, which git here does not know: this project is older"
+            " than that (a restored backup, a clone that has not fetched). Fetch the tag"
+            f" withdrawn/{version.tag} from where that was done, or, if it is lost, say it again:"
+            f" proofmint withdraw {version.dataset} {version.name}"
+        )
     if version.number not in held:
         target.put(plan.copy(version))
+    standing = {v.number for v in plan.versions if v.withdrawn is None}
+    target.share(standing - unknown)
     if now != version.number:
         target.point(version.number)
     _drop(target, plan, held)
@@ -129,7 +139,7 @@ def mark(target: Target, plan: Plan) -> str:
     """
     held = target.held()
     _refuse_foreign(plan, held)
-    now = _withdraw(target, plan, held, target.current())
+    now = _withdraw(target, plan, held, target.current(), _unknown(target, plan))
     return "nothing is current" if now is None else f"v{now} is current"
 
 
@@ -144,11 +154,18 @@ def _refuse_foreign(plan: Plan, held: dict[int, str]) -> None:
             )
 
 
-def _withdraw(target: Target, plan: Plan, held: dict[int, str], now: int | None) -> int | None:
+def _unknown(target: Target, plan: Plan) -> set[int]:
+    """What is withdrawn there and stands in git: this project is behind, and must not undo it."""
+    return target.withdrawn() - {v.number for v in plan.versions if v.withdrawn is not None}
+
+
+def _withdraw(
+    target: Target, plan: Plan, held: dict[int, str], now: int | None, unknown: set[int]
+) -> int | None:
     """Mark withdrawn copies, and show none of them any longer; return what is current then."""
     withdrawn = {v.number: v for v in plan.versions if v.withdrawn is not None}
-    if now in withdrawn:  # before anything else: what replaces it may take long to copy
-        now = max((n for n in held if n in plan.kept), default=None)
+    if now in withdrawn or now in unknown:  # first: what replaces it may take long to copy
+        now = max((n for n in held if n in plan.kept - unknown), default=None)
         target.point(now)
     for number in sorted(withdrawn.keys() & held.keys()):
         target.withdraw(withdrawn[number])

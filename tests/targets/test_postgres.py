@@ -6,6 +6,7 @@ from typing import Any
 import psycopg2
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import make_url
 
 from tasks.errors import TargetUnavailable, WorkspaceError
 from tasks.publishing.delivery import deliver
@@ -25,6 +26,11 @@ def rows(url: str, query: str) -> list[tuple]:
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(query)
         return cursor.fetchall()
+
+
+def name_of(url: str) -> str:
+    """Of the database: roles are the server's, and other tests use it."""
+    return make_url(url).database or ""
 
 
 def run(url: str, *statements: str) -> None:
@@ -111,8 +117,7 @@ def test_a_reader_in_the_middle_of_a_query_sees_one_version(
 def test_roles_may_read_what_stands_and_nothing_else(
     warehouse: str, copies: list[Copy], tmp_path: Path
 ) -> None:
-    name = warehouse.rpartition("/")[2].partition("?")[0]
-    role = f"Reader of {name}; DROP"
+    role = f"Reader of {name_of(warehouse)}; DROP"
     run(warehouse, f'CREATE ROLE "{role}"')
     target = made("postgres", tmp_path, connection="WAREHOUSE", grant=[role], schema="our_data")
     deliver(target, plan(copies[:1]))
@@ -127,6 +132,52 @@ def test_roles_may_read_what_stands_and_nothing_else(
         run(warehouse, as_reader, 'SELECT * FROM our_data__v2."patients"')
     ((said,),) = rows(warehouse, "SELECT obj_description('our_data__v2'::regnamespace)")
     assert said.endswith("WITHDRAWN: it was wrong")
+
+
+def test_views_of_readers_do_not_serve_what_was_withdrawn(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    role = f"viewer_of_{name_of(warehouse)}"
+    run(warehouse, f"CREATE ROLE {role}", f"CREATE SCHEMA mine AUTHORIZATION {role}")
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=[role])
+    for n in (1, 2):
+        deliver(target, plan(copies[:n]))
+    run(warehouse, f"SET ROLE {role}", "CREATE VIEW mine.seen AS SELECT * FROM patients.patients")
+    run(warehouse, "GRANT SELECT ON patients.patients TO PUBLIC", "SELECT * FROM mine.seen")
+    deliver(target, plan(copies[:2], 2))
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(warehouse, "SELECT * FROM mine.seen")
+
+
+def test_everybody_may_read_until_it_is_withdrawn(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    role = f"anybody_in_{name_of(warehouse)}"
+    run(warehouse, f"CREATE ROLE {role}")
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=["public"])
+    deliver(target, plan(copies[:1]))
+    run(warehouse, f"SET ROLE {role}", "SELECT * FROM patients.patients")
+    deliver(target, plan(copies[:1], 1))
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(warehouse, f"SET ROLE {role}", "SELECT * FROM patients__v1.patients")
+
+
+def test_rights_follow_the_settings_of_now(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    before, after = f"before_{name_of(warehouse)}", f"after_{name_of(warehouse)}"
+    run(warehouse, f"CREATE ROLE {before}", f"CREATE ROLE {after}")
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=[before])
+    for n in (1, 2):
+        deliver(target, plan(copies[:n]))
+    run(warehouse, f"GRANT SELECT (age) ON patients.patients TO {before} WITH GRANT OPTION")
+    run(warehouse, f"SET ROLE {before}", "SELECT * FROM patients__v1.patients")
+    target = made("postgres", tmp_path, connection="WAREHOUSE", grant=[after])
+    assert deliver(target, plan(copies[:2])) == "v2 is current, as it was"
+    for query in ("SELECT age FROM patients.patients", "SELECT age FROM patients__v1.patients"):
+        run(warehouse, f"SET ROLE {after}", query)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            run(warehouse, f"SET ROLE {before}", query)
 
 
 def test_a_schema_of_somebody_else_is_not_touched(

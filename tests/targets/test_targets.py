@@ -85,7 +85,13 @@ def test_retention_drops_the_oldest_and_never_what_is_current(
     assert set(target.held()) == {2, 3}
     deliver(target, plan(copies, 3, keep=1))
     assert target.current() == 2
-    deliver(target, plan(copies, keep=1))
+
+
+def test_retention_drops_what_was_withdrawn_too(target: Target, copies: list[Copy]) -> None:
+    deliver(target, plan(copies[:1]))
+    deliver(target, plan(copies[:2], 1, keep=1))
+    assert (set(target.held()), target.current()) == ({2}, 2)
+    deliver(target, plan(copies, 1, keep=1))
     assert (set(target.held()), target.current()) == ({3}, 3)
 
 
@@ -103,6 +109,29 @@ def test_a_project_that_knows_less_leaves_what_is_newer(target: Target, copies: 
     deliver(target, plan(copies))
     assert "v3 is newer" in deliver(target, Plan([copies[0].version], None, never))
     assert target.current() == 3
+
+
+def test_a_project_that_knows_less_marks_what_it_withdraws(
+    target: Target, copies: list[Copy]
+) -> None:
+    deliver(target, plan(copies[:1]))
+    deliver(target, plan(copies[:2]))
+    assert "v2 is newer" in deliver(target, plan(copies[:1], 1))
+    assert (target.withdrawn(), target.current()) == ({1}, 2)
+
+
+def test_a_project_that_knows_less_does_not_undo_a_withdrawal(
+    target: Target, copies: list[Copy]
+) -> None:
+    for n in (1, 2):
+        deliver(target, plan(copies[:n]))
+    deliver(target, plan(copies[:2], 2))
+    assert (target.withdrawn(), target.current()) == ({2}, 1)
+    with pytest.raises(WorkspaceError, match="v2 was withdrawn there"):
+        deliver(target, plan(copies[:2]))
+    assert (target.withdrawn(), target.current()) == ({2}, 1)
+    assert mark(target, plan(copies[:2])) == "v1 is current"
+    assert deliver(target, plan(copies)) == "v3 is current"  # what stands is not held up
 
 
 @pytest.mark.parametrize("kind", registry.names(PACKAGE))

@@ -6,7 +6,7 @@ call of its own; then it finishes what was begun. `tasks.publishing.delivery` ca
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -115,8 +115,18 @@ class Target(ABC):
         """The number of the version that readers are shown; None: none is."""
 
     @abstractmethod
+    def withdrawn(self) -> set[int]:
+        """The numbers of the versions that a notice there says are withdrawn."""
+
+    @abstractmethod
     def put(self, copy: Copy) -> None:
         """Let the target hold a whole copy; what is current stays."""
+
+    def share(self, numbers: Collection[int]) -> None:  # noqa: B027 - most have nothing to do
+        """Let those, and nobody else, read some of the copies whom the settings name now.
+
+        Where a place has rights of its own, they are not ours to change, and nothing is done.
+        """
 
     @abstractmethod
     def point(self, number: int | None) -> None:
@@ -124,7 +134,7 @@ class Target(ABC):
 
     @abstractmethod
     def withdraw(self, version: Version) -> None:
-        """Put the notice of its withdrawal beside the copy of a version."""
+        """Put the notice of its withdrawal beside the copy of a version, which is not current."""
 
     @abstractmethod
     def drop(self, number: int) -> None:

@@ -95,6 +95,11 @@ class DeltaTarget(Target):
         record = self._read("current.json")
         return None if record is None else _number(record)
 
+    def withdrawn(self) -> set[int]:
+        """See `Target.withdrawn`."""
+        names = (re.fullmatch(r"v(\d+)\.withdrawn\.json", name) for name in self._names())
+        return {int(number[1]) for number in names if number}
+
     def put(self, copy: Copy) -> None:
         """See `Target.put`: one commit a table, which those see who take a table's latest version."""
         commits = {}

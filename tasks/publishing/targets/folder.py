@@ -64,6 +64,11 @@ class FolderTarget(Target):
         number = re.fullmatch(r"v(\d+)", link.readlink().name)
         return int(number[1]) if number else None
 
+    def withdrawn(self) -> set[int]:
+        """See `Target.withdrawn`: notices beside the copies, whether or not these are still there."""
+        names = (re.fullmatch(r"v(\d+)\.withdrawn\.json", f.name) for f in self.folder.glob("v*"))
+        return {int(number[1]) for number in names if number}
+
     def put(self, copy: Copy) -> None:
         """See `Target.put`."""
         place = self.folder / copy.version.name

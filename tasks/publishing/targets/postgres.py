@@ -9,9 +9,9 @@ none ever sees two versions mixed.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2 import sql
 from pydantic import Field, field_validator
@@ -28,7 +28,31 @@ MOST_IDENTIFIER_BYTES = 63
 LOCK_TIMEOUT = "10s"
 """How long a reader may keep a dropped version waiting before it is left for the next time."""
 
-_COMMENT = re.compile(r"Proofmint: (\S+) v(\d+), manifest sha256:([0-9a-f]{64})")
+_COMMENT = re.compile(r"Proofmint: (\S+) v(\d+), manifest sha256:([0-9a-f]{64})(\. WITHDRAWN: )?")
+
+_READERS = """
+    WITH tables AS (
+        SELECT pg_class.oid, relowner, relacl FROM pg_class
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = %(schema)s AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    ), rights AS (
+        SELECT nspowner AS owner, nspacl AS acl FROM pg_namespace WHERE nspname = %(schema)s
+        UNION ALL SELECT relowner, relacl FROM tables
+        UNION ALL SELECT relowner, attacl FROM tables JOIN pg_attribute ON attrelid = tables.oid
+    )
+    SELECT DISTINCT grantee, pg_get_userbyid(grantee) FROM rights, aclexplode(acl)
+    WHERE grantee NOT IN (SELECT owner FROM rights)
+"""
+"""Who has a right on a schema, on a table in it or on a column, besides the owners; 0: everybody."""
+
+
+class _Held(NamedTuple):
+    """A schema that holds a version."""
+
+    number: int
+    digest: str
+    name: str
+    is_withdrawn: bool
 
 
 class PostgresSettings(Record):
@@ -81,13 +105,18 @@ class PostgresTarget(Target):
     def held(self) -> dict[int, str]:
         """See `Target.held`: schemas of ours, by their comments."""
         with transaction(self.settings.connection) as cursor:
-            return {number: digest for number, digest, _ in self._schemas(cursor)}
+            return {there.number: there.digest for there in self._schemas(cursor)}
 
     def current(self) -> int | None:
         """See `Target.current`."""
         with transaction(self.settings.connection) as cursor:
             self._seen = self._current(cursor)
             return self._seen
+
+    def withdrawn(self) -> set[int]:
+        """See `Target.withdrawn`: what comments say."""
+        with transaction(self.settings.connection) as cursor:
+            return {there.number for there in self._schemas(cursor) if there.is_withdrawn}
 
     def put(self, copy: Copy) -> None:
         """See `Target.put`: one transaction, so half a copy is never there."""
@@ -102,13 +131,20 @@ class PostgresTarget(Target):
                 self._load(cursor, schema, table, mark)
             for statement in _links(schema, copy.tables):
                 cursor.execute(statement)
-            self._grant(cursor, schema)
+            _let_read(cursor, schema, self.settings.grant)
+
+    def share(self, numbers: Collection[int]) -> None:
+        """See `Target.share`: `grant` may have changed since a copy was loaded."""
+        with transaction(self.settings.connection) as cursor:
+            self._lock(cursor)
+            for there in self._schemas(cursor):
+                if there.number in numbers:
+                    _let_read(cursor, sql.Identifier(there.name), self.settings.grant)
 
     def point(self, number: int | None) -> None:
         """See `Target.point`: renames in one transaction, if nobody else was quicker."""
         with transaction(self.settings.connection) as cursor:
-            lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-            cursor.execute(lock, (f"proofmint {self._schema}",))
+            self._lock(cursor)
             now = self._current(cursor)
             if now != self._seen:
                 raise TargetUnavailable(f"another publisher made {now and f'v{now}'} current")
@@ -119,7 +155,6 @@ class PostgresTarget(Target):
             if number is not None:
                 wanted = sql.Identifier(f"{self._schema}__v{number}")
                 cursor.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(wanted, current))
-                self._grant(cursor, current)
         self._seen = number
 
     def withdraw(self, version: Version) -> None:
@@ -127,14 +162,12 @@ class PostgresTarget(Target):
         if version.withdrawn is None:
             return
         with transaction(self.settings.connection) as cursor:
+            self._lock(cursor)
             schema = sql.Identifier(f"{self._schema}__{version.name}")
             mark = f"Proofmint: {self.dataset} {version.name}, manifest sha256:{version.digest}"
             notice = f"{mark}. WITHDRAWN: {version.withdrawn.reason}"
             cursor.execute(_comment("SCHEMA", schema, notice))
-            for role in self._roles(cursor, schema):
-                cursor.execute(
-                    sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schema, sql.Identifier(role))
-                )
+            _let_read(cursor, schema, [])
 
     def drop(self, number: int) -> None:
         """See `Target.drop`; views of others on it are never dropped with it."""
@@ -147,8 +180,13 @@ class PostgresTarget(Target):
                 cursor.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(tables)))
             cursor.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(name)))
 
-    def _schemas(self, cursor: Any) -> list[tuple[int, str, str]]:
-        """Number, digest and name of each schema that holds a version.
+    def _lock(self, cursor: Any) -> None:
+        """Let no other publisher rename these schemas, or change their rights, meanwhile."""
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+        cursor.execute(lock, (f"proofmint {self._schema}",))
+
+    def _schemas(self, cursor: Any) -> list[_Held]:
+        """The schemas that hold a version.
 
         Raises:
             WorkspaceError: a schema of such a name is somebody else's.
@@ -166,12 +204,11 @@ class PostgresTarget(Target):
                     f"the schema {name!r} is there and holds no version of {self.dataset!r}; give"
                     " the target another `schema`, or move that one away"
                 )
-            found.append((int(told[2]), told[3], name))
+            found.append(_Held(int(told[2]), told[3], name, told[4] is not None))
         return found
 
     def _current(self, cursor: Any) -> int | None:
-        names = {name: number for number, _, name in self._schemas(cursor)}
-        return names.get(self._schema)
+        return {there.name: there.number for there in self._schemas(cursor)}.get(self._schema)
 
     def _load(self, cursor: Any, schema: sql.Identifier, table: CopiedTable, mark: str) -> None:
         name = table.schema.name
@@ -193,22 +230,22 @@ class PostgresTarget(Target):
         cursor.execute(_comment("TABLE", place, f"Synthetic rows. {mark}"))
         cursor.execute(sql.SQL("ANALYZE {}").format(place))
 
-    def _grant(self, cursor: Any, schema: sql.Identifier) -> None:
-        for role in self.settings.grant:
-            who = sql.Identifier(_checked(role))
-            cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, who))
-            cursor.execute(
-                sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, who)
-            )
 
-    def _roles(self, cursor: Any, schema: sql.Identifier) -> list[str]:
-        """Who has rights on a schema besides its owner."""
-        cursor.execute(
-            "SELECT DISTINCT pg_get_userbyid(grantee) FROM pg_namespace, aclexplode(nspacl)"
-            " WHERE nspname = %s AND grantee NOT IN (0, nspowner)",
-            (schema.strings[0],),
-        )
-        return [name for (name,) in cursor.fetchall()]
+def _let_read(cursor: Any, schema: sql.Identifier, roles: Collection[str]) -> None:
+    """Let these roles read the tables of a schema, and nobody else do anything.
+
+    Rights on the tables go, too: whoever has them reads through a view without a right on the schema.
+    """
+    cursor.execute(_READERS, {"schema": schema.strings[0]})
+    for oid, name in cursor.fetchall():
+        who = sql.Identifier(name) if oid else sql.SQL("PUBLIC")
+        for what in ("SCHEMA", "ALL TABLES IN SCHEMA"):
+            revoke = sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE")
+            cursor.execute(revoke.format(sql.SQL(what), schema, who))
+    for role in roles:
+        who = sql.Identifier(_checked(role))
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, who))
+        cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, who))
 
 
 def _links(schema: sql.Identifier, tables: Sequence[CopiedTable]) -> Iterator[sql.Composed]:

@@ -79,7 +79,7 @@ class S3Target(Target):
         with answering():
             found = {}
             for path in self._listing("v*.attestation.json"):
-                number = int(path.rpartition("/v")[2].partition(".")[0])
+                number = _number(path)
                 if self._system.exists(f"{self._prefix}/v{number}/{MANIFEST_FILE}"):
                     text = self._system.cat_file(path)
                     signed = open_signed(path, text, PREDICATE_TYPE, None)
@@ -91,6 +91,11 @@ class S3Target(Target):
         pointer, self._seen = self._pointer()
         number = re.fullmatch(r"v(\d+)", str(pointer.get("version")))
         return int(number[1]) if number else None
+
+    def withdrawn(self) -> set[int]:
+        """See `Target.withdrawn`."""
+        with answering():
+            return {_number(path) for path in self._listing("v*.withdrawn.json")}
 
     def put(self, copy: Copy) -> None:
         """See `Target.put`; what has arrived in an earlier try is not sent again."""
@@ -161,6 +166,10 @@ class S3Target(Target):
 
     def _write(self, name: str, text: str) -> None:
         self._system.pipe_file(f"{self._prefix}/{name}", text.encode())
+
+
+def _number(path: str) -> int:
+    return int(path.rpartition("/v")[2].partition(".")[0])
 
 
 def _has_arrived(info: Mapping[str, Any] | None, path: Path) -> bool:
