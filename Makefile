@@ -16,7 +16,7 @@ demo: $(INSTALLED) ## two real datasets, from source to verified release, throug
 	@proofmint demo
 
 test: $(INSTALLED) ## the test suite, without what is marked slow
-	pytest -m "not slow" -n auto --dist loadfile
+	pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED) ## what takes minutes or needs a browser (Debian: apt-get install chromium)
 	pytest -m slow
