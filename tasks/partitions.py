@@ -148,6 +148,16 @@ def key_of(name: str) -> str | None:
     return match[2].replace("_", "-").upper() if match else None
 
 
+def run_again(name: str) -> str:
+    """The command that brings the release of a dataset, or of a partition, to its end."""
+    key = key_of(name)
+    return (
+        f"proofmint release {name}"
+        if key is None
+        else f"proofmint run {base_of(name)} --partition {key}"
+    )
+
+
 def _from(start: date, by: str) -> Partition:
     if by == "day":
         end = start + timedelta(days=1)

@@ -10,6 +10,7 @@ from tasks.errors import ParamsError
 from tasks.evaluation.base import choose
 from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
+from tasks.partitions import EXAMPLES, PartitionError, parse
 from tasks.publishing.delivery import targets_of
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
@@ -43,7 +44,7 @@ def check_settings(root: Path, dataset: str) -> None:
         augmentation_settings(params.kind, params.balance.augment, f"{where}.balance.augment")
     _check_generator(params, where, root)
     _check_metrics(params, where)
-    targets_of(params.publish.to, dataset, project_of(root), f"{where}.publish.to")
+    _check_targets(params, dataset, where, project_of(root))
     _check_suites(root, dataset)
 
 
@@ -66,6 +67,17 @@ def _check_cleaning(params: DatasetParams, where: str) -> None:
         plan(params.clean)
     except ParamsError as error:
         raise ParamsError(f"{where}.{error}") from error
+
+
+def _check_targets(params: DatasetParams, dataset: str, where: str, project: Path) -> None:
+    """Of a partitioned dataset, as any of its partitions will find them: their names are longer."""
+    name = dataset
+    if params.partition is not None:
+        try:
+            name = parse(EXAMPLES[params.partition.by], params.partition.by).name(dataset)
+        except PartitionError as error:
+            raise ParamsError(f"{where}.partition: {error}") from error
+    targets_of(params.publish.to, name, project, f"{where}.publish.to")
 
 
 def _check_generator(params: DatasetParams, where: str, root: Path) -> None:

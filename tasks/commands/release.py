@@ -28,7 +28,7 @@ from tasks.errors import (
 )
 from tasks.metrics import read_measurements
 from tasks.params import load_dataset as load_params
-from tasks.partitions import key_of
+from tasks.partitions import key_of, run_again
 from tasks.pipeline import PARAMS_FILE, load_dataset
 from tasks.publishing.attestation import (
     VERDICT_EVIDENCE,
@@ -259,10 +259,14 @@ def _approval(at: Layout) -> Approval | None:
     sha256 = digest(at.release / MANIFEST_FILE)
     found = approvals.find(state_of(project_of(at.root)), at.dataset, sha256)
     if found is None:
+        how = (
+            f"look at it and say yes: proofmint approve {at.dataset}; then: {run_again(at.dataset)}"
+        )
+        if key_of(at.dataset) is not None:
+            how = f"at a terminal this asks for it: {run_again(at.dataset)}"
         raise NotApproved(
             f"{at.dataset}: a person must approve this release, and nobody has approved the digest"
-            f" {sha256}; look at it and say yes: proofmint approve {at.dataset}; then: proofmint"
-            f" release {at.dataset}"
+            f" {sha256}; {how}"
         )
     return found
 

@@ -12,7 +12,7 @@ from tasks.commands.releases import print_table
 from tasks.errors import ParamsError, WorkspaceError
 from tasks.operation import TargetParams
 from tasks.params import PARAMS_FILE, PublishParams, load_dataset
-from tasks.partitions import base_of
+from tasks.partitions import base_of, run_again
 from tasks.publishing import delivery
 from tasks.publishing.copies import copy_of
 from tasks.publishing.delivery import Plan, targets_of, to_all
@@ -61,13 +61,18 @@ def deliver(project: Path, dataset: str, places: Sequence[Target], keep: int | N
     """
     if places:
         with _plan(project, dataset, keep) as plan:
-            to_all(places, plan, delivery.deliver)
+            to_all(places, plan, delivery.deliver, again=run_again(dataset))
 
 
-def bring_up_to_date(project: Path, dataset: str) -> None:
+def bring_up_to_date(project: Path, dataset: str, again: str) -> None:
     """`deliver` as params.yaml says now; places that it named once are only marked.
 
     So a copy at a place that is no longer published to is still found, and marked if withdrawn.
+
+    Args:
+        project: the project's own folder.
+        dataset: which one.
+        again: the command that tries it again.
 
     Raises:
         TargetUnavailable: a target did not answer; the others are done.
@@ -80,7 +85,7 @@ def bring_up_to_date(project: Path, dataset: str) -> None:
         faults = []
         for some, step in ((places[:n_now], delivery.deliver), (places[n_now:], delivery.mark)):
             try:
-                to_all(some, plan, step)
+                to_all(some, plan, step, again=again)
             except WorkspaceError as error:
                 faults.append(error)
     if faults:
@@ -90,13 +95,15 @@ def bring_up_to_date(project: Path, dataset: str) -> None:
 def known_targets(project: Path, dataset: str) -> list[Target]:
     """The targets that params.yaml names now, and then those that it named at any version."""
     publish = _params_now(project, dataset)
-    entries = list(publish.to) if publish else []
+    now = targets_of(publish.to if publish else [], dataset, project, f"{dataset}: publish.to")
+    known = {target.place: target for target in now}
     for version in reversed(_all(project, dataset)):
         settings = yaml.safe_load(versions.read_at(project, version.commit, PARAMS_FILE))
-        then = settings["datasets"][dataset]["publish"].get("to", [])
-        found = [TargetParams.model_validate(entry) for entry in then]
-        entries += [entry for entry in found if entry not in entries]
-    return targets_of(entries, dataset, project, f"{dataset}: publish.to")
+        for entry in settings["datasets"][dataset]["publish"].get("to", []):
+            then = [TargetParams.model_validate(entry)]
+            (target,) = targets_of(then, dataset, project, f"{version.tag}: publish.to")
+            known.setdefault(target.place, target)
+    return list(known.values())
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ def _tell_all(project: Path, dataset: str, version: Version, standing: Version |
     """Tell targets and MLflow; one that fails does not keep the other from it."""
 
     def tell_targets() -> None:
-        bring_up_to_date(project, dataset)
+        again = f"proofmint withdraw {dataset} {version.name} --reason …"
+        bring_up_to_date(project, dataset, again)
 
     def tell_mlflow() -> None:
         uri, store = os.environ.get("MLFLOW_TRACKING_URI"), state_of(project) / "mlflow"

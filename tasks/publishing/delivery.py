@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import registry
-from tasks.errors import ProofmintError, TargetUnavailable, WorkspaceError
+from tasks.errors import ParamsError, ProofmintError, TargetUnavailable, WorkspaceError
 from tasks.operation import TargetParams
 from tasks.publishing.targets.base import Copy, Target
 from tasks.versions import Version
@@ -48,23 +48,34 @@ def targets_of(
     """The targets that a dataset's settings name; nothing is connected to.
 
     Raises:
-        ParamsError: there is no such target, or a setting of it is wrong.
+        ParamsError: there is no such target, a setting of it is wrong, or two are the same place.
     """
-    targets = []
+    targets: dict[str, Target] = {}
     for i, entry in enumerate(params):
         cls = registry.load(PACKAGE, entry.type, Target)  # type: ignore[type-abstract]
-        place = f"{where}.{i} ({entry.type})"
-        targets.append(cls(entry.settings, dataset=dataset, project=project, where=place))
-    return targets
+        name = f"{where}.{i} ({entry.type})"
+        target = cls(entry.settings, dataset=dataset, project=project, where=name)
+        if target.place in targets:
+            raise ParamsError(f"{name}: expected a place of its own; another has {target.place}")
+        targets[target.place] = target
+    return list(targets.values())
 
 
 def to_all(
     targets: Sequence[Target],
     plan: Plan,
     step: Callable[[Target, Plan], str],
+    again: str,
     report: Callable[[str], object] = print,
 ) -> None:
     """Do a step, `deliver` or `mark`, at every target; one that fails does not stop the others.
+
+    Args:
+        targets: of one dataset.
+        plan: what they are to agree with.
+        step: what to do at each.
+        again: the command that tries it again.
+        report: gets a line for each that is done.
 
     Raises:
         TargetUnavailable: some failed, and one of the faults may pass.
@@ -83,8 +94,7 @@ def to_all(
     if faults:
         n = f"{len(faults)} of {len(targets)}"
         lines = [f"{place}: {error}" for place, error in faults.items()]
-        again = f"the others are done; `proofmint release {targets[0].dataset}` tries these again"
-        head = f"{targets[0].dataset}: the release stands, but {n} targets failed ({again}):"
+        head = f"{targets[0].dataset}: {n} targets failed; the others are done, and `{again}` tries again:"
         passing = any(error.retryable for error in faults.values())
         raise (TargetUnavailable if passing else WorkspaceError)("\n  ".join([head, *lines]))
 

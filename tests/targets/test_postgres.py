@@ -1,5 +1,6 @@
 """The target in PostgreSQL: what its readers find there, and what they never see."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 from sqlalchemy import make_url
 
 from tasks.errors import TargetUnavailable, WorkspaceError
-from tasks.publishing.delivery import deliver
+from tasks.publishing.delivery import deliver, mark
 from tasks.publishing.targets.base import Copy
 from tests.copies import copy_of, made, plan
-from tests.releases import HOSTILE, image_inputs, relational_inputs
+from tests.releases import HOSTILE, image_inputs, relational_inputs, tabular_inputs
 
 
 @pytest.fixture
@@ -178,6 +179,26 @@ def test_rights_follow_the_settings_of_now(
         run(warehouse, f"SET ROLE {after}", query)
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run(warehouse, f"SET ROLE {before}", query)
+
+
+def test_each_partition_has_a_schema_of_its_own(warehouse: str, tmp_path: Path) -> None:
+    for number in (1, 2):
+        name = f"orders__2026_0{number}"
+        copy = copy_of(tmp_path / name, 1, tabular_inputs, n_rows=20 + number)
+        version = dataclasses.replace(copy.version, dataset=name)
+        target = made("postgres", tmp_path, name, connection="WAREHOUSE", schema="ord")
+        deliver(target, plan([dataclasses.replace(copy, version=version)]))
+        there = rows(warehouse, f"SELECT count(*) FROM ord__2026_0{number}.patients")  # noqa: S608
+        assert there == [(20 + number,)]
+
+
+def test_a_place_that_turned_out_to_be_somebody_else_s_holds_nothing(
+    warehouse: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    run(warehouse, "CREATE SCHEMA patients")
+    assert mark(made("postgres", tmp_path, connection="WAREHOUSE"), plan(copies, 1)) == (
+        "nothing is current"
+    )
 
 
 def test_a_schema_of_somebody_else_is_not_touched(

@@ -82,7 +82,7 @@ def test_a_target_that_fails_stops_no_other_and_is_made_up_for(
         {"type": "folder", "path": "../other"},
     )
     run_pipeline(project, project, 60)
-    with pytest.raises(TargetUnavailable, match="the release stands, but 1 of 2 targets failed"):
+    with pytest.raises(TargetUnavailable, match=r"1 of 2 targets failed.*`proofmint release"):
         release(project, DATASET)
     assert version_of(project.parent / "other" / DATASET / "current") == "v3"
     newest = versions.newest(project, DATASET)
@@ -95,6 +95,22 @@ def test_a_target_that_fails_stops_no_other_and_is_made_up_for(
     assert targets(project, DATASET) == 0
     table = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1].strip() for line in table[2:]] == ["v3", "v3", "v1, v2"]
+
+
+def test_a_place_with_other_settings_is_the_same_place(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_to(project, {"type": "delta", "path": "../lake", "retention_hours": 1})
+    run_pipeline(project, project, 60)
+    release(project, DATASET)
+    publish_to(project, {"type": "delta", "path": "../lake", "retention_hours": 2})
+    capsys.readouterr()
+    targets(project, DATASET)
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0].rpartition("/h")[2] for line in table[2:]] == [
+        f"ere/lake/{DATASET}",
+        f"ere/out/{DATASET}",
+    ]
 
 
 def test_a_wrong_target_is_told_of_before_anything_is_released(project: Path) -> None:

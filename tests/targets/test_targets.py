@@ -1,6 +1,7 @@
 """Every publishing target, held to its contract: real folders, a real PostgreSQL, a served S3 API."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from tasks import registry
 from tasks.errors import ParamsError, WorkspaceError
-from tasks.publishing.delivery import PACKAGE, Plan, deliver, mark
+from tasks.operation import TargetParams
+from tasks.publishing.delivery import PACKAGE, Plan, deliver, mark, targets_of
 from tasks.publishing.targets.base import Copy, Target
 from tasks.versions import Version
 from tests.copies import made, plan
@@ -132,6 +134,22 @@ def test_a_project_that_knows_less_does_not_undo_a_withdrawal(
     assert (target.withdrawn(), target.current()) == ({2}, 1)
     assert mark(target, plan(copies[:2])) == "v1 is current"
     assert deliver(target, plan(copies)) == "v3 is current"  # what stands is not held up
+
+
+@pytest.mark.parametrize("kind", ["folder", "delta", "huggingface"])
+@pytest.mark.parametrize("path", ["releases", "./data/../releases/", ".git", "~nobody-here/x"])
+def test_copies_need_a_folder_of_their_own(kind: str, path: str, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=rf"{kind}\)\.path: .*found '{re.escape(path)}'"):
+        made(kind, tmp_path, path=path)
+
+
+def test_two_targets_are_two_places(tmp_path: Path) -> None:
+    entries = [
+        TargetParams.model_validate({"type": kind, "path": str(tmp_path / place)})
+        for kind, place in (("folder", "there"), ("huggingface", "x/../there"))
+    ]
+    with pytest.raises(ParamsError, match=r"to\.1 \(huggingface\): expected a place of its own"):
+        targets_of(entries, "patients", tmp_path, "to")
 
 
 @pytest.mark.parametrize("kind", registry.names(PACKAGE))

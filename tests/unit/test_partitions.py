@@ -17,6 +17,7 @@ from tasks.partitions import (
     key_of,
     last_whole,
     parse,
+    run_again,
 )
 
 
@@ -125,3 +126,8 @@ def test_the_name_of_a_partition_is_one_of_a_dataset() -> None:
     assert re.match(NAME_PATTERN, parse("2026-W10", "week").name("sales"))
     with pytest.raises(PartitionError, match="shorten"):
         parse("2026-03-07", "day").name("s" * 60)
+
+
+def test_what_was_interrupted_is_run_again_by_its_own_command() -> None:
+    assert run_again("sales") == "proofmint release sales"
+    assert run_again("sales__2026_w10") == "proofmint run sales --partition 2026-W10"

@@ -33,6 +33,12 @@ def connection(name: str | None) -> Connection | None:
         raise WorkspaceError(str(error)) from None
 
 
+def in_store(url: str, name: str | None, endpoint: str | None) -> str:
+    """What to call a place: the same URL in another store, or of another account, is another one."""
+    known = {"connection": name, "endpoint": endpoint}
+    return ", ".join([url, *(f"{key} {value}" for key, value in known.items() if value)])
+
+
 def object_store(url: str, name: str | None, endpoint: str | None) -> Any:
     """A file system of S3, after it has answered.
 

@@ -104,7 +104,7 @@ class Target(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """How messages call it, without secrets."""
+        """How messages call it, without secrets; the same only where it is the same place."""
 
     @abstractmethod
     def held(self) -> dict[int, str]:

@@ -13,7 +13,7 @@ join them take the Delta versions that `current.json` names.
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from pydantic import Field
 
 from tasks.errors import TargetUnavailable, WorkspaceError
 from tasks.operation import ConnectionName, Record
-from tasks.publishing.targets._objects import answering, connection, object_store
+from tasks.publishing.targets._folders import folder_of
+from tasks.publishing.targets._objects import answering, connection, in_store, object_store
 from tasks.publishing.targets.base import CopiedTable, Copy, Target
 from tasks.publishing.targets.folder import write_whole
 from tasks.versions import Version
@@ -71,20 +72,24 @@ class DeltaTarget(Target):
     Settings = DeltaSettings
     _opened: Any = None
 
+    def __init__(
+        self, settings: Mapping[str, Any], *, dataset: str, project: Path, where: str
+    ) -> None:
+        """See `Target`."""
+        super().__init__(settings, dataset=dataset, project=project, where=where)
+        path: str = self.settings.path
+        self._in_s3 = path.startswith("s3://")
+        if self._in_s3:
+            self._base = f"{path.rstrip('/')}/{dataset}"
+        else:
+            self._base = str(folder_of(path, dataset=dataset, project=project, where=where))
+
     @property
     def place(self) -> str:
         """See `Target.place`."""
-        return f"delta {self._base}"
-
-    @property
-    def _in_s3(self) -> bool:
-        return str(self.settings.path).startswith("s3://")
-
-    @property
-    def _base(self) -> str:
-        if self._in_s3:
-            return f"{self.settings.path.rstrip('/')}/{self.dataset}"
-        return str(self.project / Path(self.settings.path).expanduser() / self.dataset)
+        if not self._in_s3:
+            return self._base
+        return in_store(self._base, self.settings.connection, self.settings.endpoint)
 
     def held(self) -> dict[int, str]:
         """See `Target.held`: versions with a record, which is written last."""

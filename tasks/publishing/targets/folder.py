@@ -10,7 +10,9 @@ A copy is written and flushed under another name first.
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -18,6 +20,7 @@ from tasks.errors import VerificationError, WorkspaceError
 from tasks.operation import Record
 from tasks.publishing.attestation import read_attestation
 from tasks.publishing.notices import notice_of
+from tasks.publishing.targets._folders import folder_of
 from tasks.publishing.targets.base import Copy, Target
 from tasks.publishing.verification import attestation_of
 from tasks.storage import new_folder
@@ -37,10 +40,12 @@ class FolderTarget(Target):
 
     Settings = FolderSettings
 
-    @property
-    def folder(self) -> Path:
-        """Where the dataset's copies are."""
-        return self.project / Path(self.settings.path).expanduser() / self.dataset
+    def __init__(
+        self, settings: Mapping[str, Any], *, dataset: str, project: Path, where: str
+    ) -> None:
+        """See `Target`."""
+        super().__init__(settings, dataset=dataset, project=project, where=where)
+        self.folder = folder_of(self.settings.path, dataset=dataset, project=project, where=where)
 
     @property
     def place(self) -> str:

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 
 from tasks.errors import ParamsError, TargetUnavailable, WorkspaceError
 from tasks.operation import ConnectionName, Record
+from tasks.partitions import base_of
 from tasks.publishing.targets._database import column_type, copy_rows, transaction
 from tasks.publishing.targets.base import CopiedTable, Copy, Target
 from tasks.versions import Version
@@ -66,7 +67,8 @@ class PostgresSettings(Record):
         default=None,
         alias="schema",
         pattern=r"^[a-z_][a-z0-9_]{0,52}$",
-        description="of the current version; null: the dataset's name",
+        description="of the current version; null: the dataset's name; that of a partition has its key"
+        " behind it, as the partition's name has",
     )
     grant: list[str] = Field(
         default=[], description="roles that may read the tables; others get no right"
@@ -91,10 +93,13 @@ class PostgresTarget(Target):
     ) -> None:
         """See `Target`."""
         super().__init__(settings, dataset=dataset, project=project, where=where)
-        self._schema: str = self.settings.schema_name or dataset
+        named: str = self.settings.schema_name or base_of(dataset)
+        # Of partitions, which share the settings, each has a schema of its own.
+        self._schema = named + dataset.removeprefix(base_of(dataset))
         if len(f"{self._schema}__v99999") > MOST_IDENTIFIER_BYTES:
             raise ParamsError(
-                f"{where}: expected a `schema`: the dataset's name is too long for one"
+                f"{where}: expected a shorter `schema`: PostgreSQL takes names of at most"
+                f" {MOST_IDENTIFIER_BYTES} bytes, and needs {self._schema!r} with a version behind it"
             )
 
     @property
@@ -119,12 +124,17 @@ class PostgresTarget(Target):
             return {there.number for there in self._schemas(cursor) if there.is_withdrawn}
 
     def put(self, copy: Copy) -> None:
-        """See `Target.put`: one transaction, so half a copy is never there."""
+        """See `Target.put`: one transaction, so half a copy is never there.
+
+        Raises:
+            WorkspaceError: the schema to be is somebody else's.
+        """
         schema = sql.Identifier(f"{self._schema}__{copy.version.name}")
         mark = (
             f"Proofmint: {self.dataset} {copy.version.name}, manifest sha256:{copy.version.digest}"
         )
         with transaction(self.settings.connection) as cursor:
+            self._refuse_foreign(cursor)
             cursor.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
             cursor.execute(_comment("SCHEMA", schema, mark))
             for table in copy.tables:
@@ -145,6 +155,7 @@ class PostgresTarget(Target):
         """See `Target.point`: renames in one transaction, if nobody else was quicker."""
         with transaction(self.settings.connection) as cursor:
             self._lock(cursor)
+            self._refuse_foreign(cursor)
             now = self._current(cursor)
             if now != self._seen:
                 raise TargetUnavailable(f"another publisher made {now and f'v{now}'} current")
@@ -185,12 +196,21 @@ class PostgresTarget(Target):
         lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
         cursor.execute(lock, (f"proofmint {self._schema}",))
 
-    def _schemas(self, cursor: Any) -> list[_Held]:
-        """The schemas that hold a version.
+    def _refuse_foreign(self, cursor: Any) -> None:
+        """Leave a schema alone that was there before us.
 
         Raises:
-            WorkspaceError: a schema of such a name is somebody else's.
+            WorkspaceError: there is one.
         """
+        cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._schema,))
+        if cursor.fetchone() and self._current(cursor) is None:
+            raise WorkspaceError(
+                f"the schema {self._schema!r} is there and holds no version of {self.dataset!r}; give"
+                " the target another `schema`, or move that one away"
+            )
+
+    def _schemas(self, cursor: Any) -> list[_Held]:
+        """The schemas that hold a version; others of such names are somebody else's."""
         cursor.execute(
             "SELECT nspname, coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace"
             " WHERE nspname = %s OR nspname ~ %s",
@@ -199,12 +219,8 @@ class PostgresTarget(Target):
         found = []
         for name, comment in cursor.fetchall():
             told = _COMMENT.match(comment)
-            if told is None or told[1] != self.dataset:
-                raise WorkspaceError(
-                    f"the schema {name!r} is there and holds no version of {self.dataset!r}; give"
-                    " the target another `schema`, or move that one away"
-                )
-            found.append(_Held(int(told[2]), told[3], name, told[4] is not None))
+            if told is not None and told[1] == self.dataset:
+                found.append(_Held(int(told[2]), told[3], name, told[4] is not None))
         return found
 
     def _current(self, cursor: Any) -> int | None:

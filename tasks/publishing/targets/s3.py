@@ -21,7 +21,7 @@ from tasks.operation import ConnectionName, Record
 from tasks.publishing.attestation import PREDICATE_TYPE
 from tasks.publishing.envelope import open_signed
 from tasks.publishing.manifest import MANIFEST_FILE
-from tasks.publishing.targets._objects import answering, object_store
+from tasks.publishing.targets._objects import answering, in_store, object_store
 from tasks.publishing.targets.base import Copy, Target
 from tasks.versions import Version
 
@@ -72,7 +72,8 @@ class S3Target(Target):
     @property
     def place(self) -> str:
         """See `Target.place`."""
-        return f"s3://{self._prefix}"
+        url = f"s3://{self._prefix}"
+        return in_store(url, self.settings.connection, self.settings.endpoint)
 
     def held(self) -> dict[int, str]:
         """See `Target.held`: prefixes with a manifest, the last file but one to arrive."""
@@ -122,7 +123,7 @@ class S3Target(Target):
             content = {
                 "dataset": self.dataset,
                 "version": f"v{number}",
-                "prefix": f"{self.place}/v{number}",
+                "prefix": f"s3://{self._prefix}/v{number}",
                 "manifest_sha256": self.held()[number],
             }
             condition = {"IfMatch": self._seen} if self._seen else {"IfNoneMatch": "*"}

@@ -68,3 +68,14 @@ def test_a_missing_suite_is_named(project: Path) -> None:
     (project / "great_expectations/expectations/digits_raw.json").unlink()
     with pytest.raises(ParamsError, match=r"found no .*digits_raw\.json"):
         check(project, "digits")
+
+
+def test_a_schema_must_have_room_for_the_key_of_a_partition(project: Path) -> None:
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    to = [{"type": "postgres", "connection": "WAREHOUSE", "schema": "s" * 50}]
+    publish = {**content["datasets"]["breast_cancer"]["publish"], "to": to}
+    _change(project, publish=publish)
+    assert check(project, "breast_cancer") == 0
+    _change(project, partition={"column": "mean radius", "by": "day"})
+    with pytest.raises(ParamsError, match=r"expected a shorter `schema`.*s__2026_03_07"):
+        check(project, "breast_cancer")
