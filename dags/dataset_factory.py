@@ -1,6 +1,7 @@
 """One DAG per dataset of params.yaml, with the stages and edges of dvc.yaml."""
 
 import re
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from proofmint_operators import (
 )
 from proofmint_partitions import form_of, schedule_of
 
-from tasks.pipeline import Dataset, PipelineError, Stage, load_each
+from tasks.pipeline import Dataset, PipelineError, Stage, is_name, load_each
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -177,6 +178,7 @@ def dataset_dag(dataset: Dataset) -> DAG:
         deadline=deadline(dataset),
         access_control=access(dataset),
         default_args=of_every_task(dataset),
+        auto_register=False,  # one that fails half-way would stand beside the one that says why
     ) as dag:
         opened = OpenWorktreeOperator(task_id="open_worktree").as_setup()
         edges = dataset.edges()
@@ -209,29 +211,41 @@ def dataset_dag(dataset: Dataset) -> DAG:
     return dag
 
 
-def broken_dag(name: str, fault: PipelineError) -> DAG:
+def broken_dag(name: str, fault: str) -> DAG:
     """Stands for a dataset whose entry is wrong, so that the fault is seen where people look."""
+    dag_id = name
+    if not is_name(name):  # the name is the fault: no dataset's, and no other fault's either
+        letters = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:63]
+        dag_id = f"{letters}.{zlib.crc32(name.encode(errors='backslashreplace')):08x}"
     with DAG(
-        dag_id=re.sub(r"[^A-Za-z0-9_]", "_", str(name))[:63] or "_",  # the name may be the fault
+        dag_id=dag_id,
         schedule=None,
-        description=str(fault),
+        description=fault,
         doc_md=f"## Not ready\n\n{fault}\n",
         tags={"proofmint", "broken"},
+        auto_register=False,
     ) as dag:
-        ExplainOperator(task_id="explain", fault=str(fault))
+        ExplainOperator(task_id="explain", fault=fault)
     return dag
 
 
 def dag_of(name: str, found: Dataset | PipelineError) -> DAG:
     """The DAG of one entry of params.yaml; whatever is wrong with it stops no other DAG."""
     if isinstance(found, PipelineError):
-        return broken_dag(name, found)
+        return broken_dag(name, str(found))
     try:
-        return dataset_dag(found)
-    except (AttributeError, TypeError, ValueError) as error:  # a setting of another type
-        fault = f"datasets.{name}: {error}; `proofmint check {name}` tells more"
-        return broken_dag(name, PipelineError(fault))
+        dag = dataset_dag(found)
+        dag.validate()  # else Airflow does, and leaves out all that follow: of a wrong schedule, e.g.
+    except Exception as error:  # whatever it is, the other datasets go on
+        schedule = found.params.get("schedule")
+        fault = (
+            f"datasets.{name} in params.yaml: expected what Airflow can make a DAG of, such as a cron"
+            f" expression as schedule, found {schedule!r} there; Airflow says: {error}"
+        )
+        return broken_dag(name, fault)
+    return dag
 
 
 for _name, _found in load_each(PROJECT).items():
-    globals()[f"dag_{_name}"] = dag_of(_name, _found)
+    # Airflow finds a DAG under any name, and this is none of Python's, which a dataset might have.
+    globals()[f"dag {_name}"] = dag_of(_name, _found)

@@ -6,8 +6,10 @@ from pathlib import Path
 from airflow.sdk import DAG, Param
 from proofmint_maintenance import PruneOperator
 
+from tasks.pipeline import MAINTENANCE
+
 with DAG(
-    dag_id="proofmint_maintenance",
+    dag_id=MAINTENANCE,
     description="Removes worktrees, logs, caches and runs that no release needs",
     doc_md=__doc__,
     schedule="@weekly",

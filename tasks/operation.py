@@ -8,9 +8,20 @@ an Airflow connection.
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ConnectionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError("expected the name of a time zone, such as Europe/Berlin") from error
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
 class Record(BaseModel):
@@ -56,19 +67,10 @@ class PartitionParams(Record):
     by: Literal["day", "week", "month", "year"] = Field(
         description="how much one run, and one release, is about; weeks are those of ISO 8601"
     )
-    timezone: str = Field(
+    timezone: TimeZone = Field(
         default="UTC",
         description="in which days begin and the schedule counts, such as Europe/Berlin",
     )
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError("expected the name of a time zone, such as Europe/Berlin") from error
-        return name
 
 
 class AlertParams(Record):
@@ -77,7 +79,10 @@ class AlertParams(Record):
         default=None, description="names what holds the URL that is called with them, as JSON"
     )
     deadline_minutes: int | None = Field(
-        default=None, ge=1, description="a run that takes longer is told of, too; null: none is"
+        default=None,
+        ge=1,
+        le=366 * 24 * 60,
+        description="a run that takes longer is told of, too; null: none is",
     )
 
 

@@ -6,7 +6,7 @@ compares the result with DVC's own reading.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ _FORM = {
     "sample": dict,
     "publish": dict,
 }
+
+MAINTENANCE = "proofmint_maintenance"
+"""The DAG that cleans up; no dataset can have its name."""
+
+LONGEST_DEADLINE_MINUTES = 366 * 24 * 60
+"""As `tasks.operation` has it, which DAG files do not import."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -109,6 +115,8 @@ def load_dataset(root: Path, name: str) -> Dataset:
 def load_each(root: Path) -> dict[str, "Dataset | PipelineError"]:
     """As `load`, but a dataset whose entry is wrong does not stop the others: its error is told.
 
+    A name that is no text is known by its text: `2024:` is "2024", which no dataset can be called.
+
     Raises:
         PipelineError: dvc.yaml is wrong, or params.yaml as a whole.
     """
@@ -116,24 +124,38 @@ def load_each(root: Path) -> dict[str, "Dataset | PipelineError"]:
     templates = _read(root / PIPELINE_FILE).get("stages")
     if not isinstance(entries, dict) or not isinstance(templates, dict):
         raise PipelineError(f"expected datasets: in {PARAMS_FILE} and stages: in {PIPELINE_FILE}")
-    return {name: _dataset(templates, name, entry) for name, entry in entries.items()}
+    return {_shown(name): _dataset(templates, name, entry) for name, entry in entries.items()}
 
 
-def _dataset(templates: Mapping[str, Any], name: str, entry: Any) -> "Dataset | PipelineError":
+def is_name(name: Any) -> bool:
+    """Whether it may stand in paths, shells, refs and URLs: all that follows relies on it."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and name != MAINTENANCE
+
+
+def _shown(name: Any) -> str:
+    text = str(name)
+    return text if text.isprintable() else repr(name)
+
+
+def _dataset(templates: Mapping[str, Any], name: Any, entry: Any) -> "Dataset | PipelineError":
     try:
         _check_name(name)
         _check_form(name, entry)
         return Dataset(name, entry, tuple(_stages(templates, name, entry)))
     except PipelineError as error:
         return error
+    except Exception as error:  # whatever it is, the other datasets go on
+        return PipelineError(
+            f"datasets.{name} in {PARAMS_FILE} cannot be read ({type(error).__name__}: {error});"
+            f" `proofmint check {name}` tells more"
+        )
 
 
 def _check_name(name: Any) -> None:
-    """That it may stand in paths, shells, refs and URLs: all that follows relies on it."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise PipelineError(
             f"datasets in {PARAMS_FILE}: expected a name of at most 63 characters of a-z, 0-9 and _,"
-            f" a letter first, found {name!r}"
+            f" a letter first, and not {MAINTENANCE}; found {name!r}"
         )
 
 
@@ -146,22 +168,86 @@ def _check_form(name: str, entry: Any) -> None:
                 f"datasets.{name}.{section} in {PARAMS_FILE}: expected a {kind.__name__},"
                 f" found {found!r}; `proofmint check {name}` tells more"
             )
+    _check_texts(name, entry)
+    _check_operation(name, entry)
     _check_partition(name, entry)
-    _check_access(name, entry)
 
 
-def _check_access(name: str, entry: Mapping[str, Any]) -> None:
-    """That who may see a dataset can be told, before its DAG is there to be seen."""
-    given = entry.get("access") or {}
-    roles = given.values() if isinstance(given, dict) else [given]
-    right = all(
-        r is None or (isinstance(r, list) and {str}.issuperset(map(type, r))) for r in roles
+def _check_texts(name: str, entry: Any) -> None:
+    """That a database takes what the entry says: with one text that it refuses, no DAG is stored."""
+    for text in _texts(entry):
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise PipelineError(
+                f"datasets.{name} in {PARAMS_FILE}: expected text, found {text!r}, which holds a"
+                " character that is none"
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _check_operation(name: str, entry: Mapping[str, Any]) -> None:
+    """That what DAGs and pages are made from beside the stages has the form that they rely on."""
+    for key, (is_right, expected) in _OPERATION.items():
+        found: Any = entry
+        for part in key.split("."):
+            found = (found or {}).get(part)
+        if found is not None and not is_right(found):
+            raise PipelineError(
+                f"datasets.{name}.{key} in {PARAMS_FILE}: expected {expected}, found {found!r};"
+                f" `proofmint check {name}` tells more"
+            )
+
+
+def _is_text(found: Any) -> bool:
+    return isinstance(found, str)
+
+
+def _is_mapping(found: Any) -> bool:
+    return isinstance(found, dict)
+
+
+def _are_texts(found: Any) -> bool:
+    return isinstance(found, list) and all(map(_is_text, found))
+
+
+def _are_minutes(found: Any) -> bool:
+    return type(found) is int and 1 <= found <= LONGEST_DEADLINE_MINUTES
+
+
+def _are_targets(found: Any) -> bool:
+    return isinstance(found, list) and all(
+        isinstance(target, dict)
+        and _is_text(target.get("type"))
+        and isinstance(target.get("connection"), str | None)
+        for target in found
     )
-    if not (isinstance(given, dict) and right):
-        raise PipelineError(
-            f"datasets.{name}.access in {PARAMS_FILE}: expected {{roles: [ROLE, …]}}, found {given!r};"
-            f" `proofmint check {name}` tells more"
-        )
+
+
+_OPERATION: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "schedule": (_is_text, "a cron expression"),
+    "source.connection": (_is_text, "a name"),
+    "access": (_is_mapping, "{roles: [ROLE, …]}"),
+    "access.roles": (_are_texts, "[ROLE, …]"),
+    "access.operators": (_are_texts, "[ROLE, …]"),
+    "alerts": (_is_mapping, "{mail: [ADDRESS, …]}"),
+    "alerts.mail": (_are_texts, "[ADDRESS, …]"),
+    "alerts.webhook": (_is_text, "a name"),
+    "alerts.deadline_minutes": (_are_minutes, f"a number from 1 to {LONGEST_DEADLINE_MINUTES}"),
+    "publish.title": (_is_text, "text"),
+    "publish.description": (_is_text, "text"),
+    "publish.to": (_are_targets, "[{type: TYPE, …}, …]"),
+}
+"""Where null is as good as nothing; what each is otherwise, and how a message says so."""
 
 
 def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
@@ -174,7 +260,7 @@ def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
         )
     if (given := entry.get("partition")) is None:
         return
-    if not isinstance(given, dict) or given.get("by") not in KEY_FORMATS:
+    if not isinstance(given, dict) or str(given.get("by")) not in KEY_FORMATS:
         raise PipelineError(
             f"{where}: expected {{column: …, by: {'|'.join(KEY_FORMATS)}}}, found {given!r}"
         )
@@ -195,7 +281,7 @@ def _check_partition(name: str, entry: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a date that is none, e.g.
         raise PipelineError(f"cannot read {path}: {error}") from error
     if not isinstance(content, dict):
         raise PipelineError(f"expected {path} to be a mapping, found {type(content).__name__}")

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tasks.errors import ParamsError
+from tasks.operation import TimeZone
 from tasks.params import Record
 from tasks.schema import DatasetSchema, TableSchema, arrow_type
 
@@ -30,18 +31,9 @@ class Between(Record):
     column: str = Field(min_length=1, description="of dates or timestamps")
     start: str = Field(pattern=_DAY, description="the first day that is read")
     end: str = Field(pattern=_DAY, description="the day after the last one")
-    timezone: str = Field(
+    timezone: TimeZone = Field(
         default="UTC", description="in which days begin, for timestamps with a time zone"
     )
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError("expected the name of a time zone, such as Europe/Berlin") from error
-        return name
 
     @model_validator(mode="after")
     def _is_an_interval(self) -> Self:

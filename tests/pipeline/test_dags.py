@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tasks import pipeline
+from tasks.pipeline import MAINTENANCE
 from tasks.worktrees import OVERRIDES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,21 +192,50 @@ def test_the_form_takes_good_values(tmp_path: Path) -> None:
         assert all(answer is True for answers in dag["accepted"].values() for answer in answers)
 
 
+MONTHLY = {"column": "day", "by": "month"}
+WRONG_SETTINGS: dict[str, dict[str, Any]] = {
+    "wrong_alerts": {"alerts": "ops@example.org"},
+    "wrong_deadline": {"alerts": {"deadline_minutes": "soon"}},
+    "endless_deadline": {"alerts": {"deadline_minutes": 10**12}},
+    "deadline_beyond_all": {"alerts": {"deadline_minutes": 10**13}},
+    "wrong_access": {"access": ["Op"]},
+    "wrong_targets": {"publish": {"title": "T", "to": "x"}},
+    "wrong_title": {"publish": {"title": 7}},
+    "title_of_no_letters": {"publish": {"title": "T\0"}},
+    "wrong_by": {"partition": {"column": "day", "by": ["month"]}},
+    "wrong_seed": {"seed": None},
+    "long_generator": {"generator": "g" * 101},
+    "no_schedule": {"schedule": "never"},
+    "minute_61": {"schedule": "61 * * * *"},
+    "minute_61_of_months": {"schedule": "61 * * * *", "partition": MONTHLY},
+    "listed_schedule": {"schedule": []},
+}
+
+
 def test_settings_of_operation_are_wired_and_a_wrong_one_stops_no_other_dag(tmp_path: Path) -> None:
     for name in ("dags", "plugins", "tasks"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     entry = next(iter(yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"].values()))
-    settings: dict[str, dict[str, Any]] = {
+    settings: dict[Any, dict[str, Any]] = {
+        **WRONG_SETTINGS,
+        **{
+            key: {} for key in (2024, None, "as-it-is", "as is", MAINTENANCE)
+        },  # names that are none
         "as_it_is": {},
+        "of": {},  # `dag_of` is a name of the module
         "approved": {"approval": "required", "alerts": {"deadline_minutes": 60}},
-        "wrong_alerts": {"alerts": "ops@example.org"},
-        "wrong_deadline": {"alerts": {"deadline_minutes": "soon"}},
-        "wrong_access": {"access": ["Op"]},
     }
     datasets = {name: {**entry, **own} for name, own in settings.items()}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"datasets": datasets}, sort_keys=False))
-    dags = {dag["dag_id"]: dag for dag in read_dags(tmp_path, tmp_path / "airflow")["dags"]}
+    read = read_dags(tmp_path, tmp_path / "airflow")["dags"]
+    dags = {dag["dag_id"]: dag for dag in read}
+    assert len(read) == len(dags) == len(settings)
+    right = {name for name, dag in dags.items() if "broken" not in dag["tags"]}
+    assert MAINTENANCE not in dags
+    assert right == {"as_it_is", "of", "approved"}
+    assert WRONG_SETTINGS.keys() < dags.keys()
+    assert "schedule, found 'never'" in dags["no_schedule"]["doc"]
 
     edges = {tuple(edge) for edge in dags["approved"]["edges"]}
     assert {("publish", "approve"), ("approve", "release")} <= edges
@@ -213,7 +243,6 @@ def test_settings_of_operation_are_wired_and_a_wrong_one_stops_no_other_dag(tmp_
     assert dags["approved"]["tasks"]["approve"]["timeout"]  # of asking, not of waiting
     assert "approve" not in dags["as_it_is"]["tasks"]
     for name in ("wrong_alerts", "wrong_deadline", "wrong_access"):
-        assert "broken" in dags[name]["tags"]
         assert f"proofmint check {name}" in dags[name]["doc"]
 
 

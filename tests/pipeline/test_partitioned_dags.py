@@ -44,7 +44,7 @@ def described(dag):
         "accepted": [value for value in json.loads(sys.argv[2]) if accepted(dag, value)],
     }
 
-print(json.dumps({n: described(d) for n, d in found.items() if type(d).__name__ == "DAG"}))
+print(json.dumps({d.dag_id: described(d) for d in found.values() if type(d).__name__ == "DAG"}))
 """
 
 BY = {

@@ -2,9 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from tasks.pipeline import Dataset, PipelineError, load, load_each
+from tasks.operation import AlertParams
+from tasks.pipeline import (
+    LONGEST_DEADLINE_MINUTES,
+    Dataset,
+    PipelineError,
+    load,
+    load_each,
+)
 
 FORM = "generator: g, seed: 0, generator_params: {}, train: {}, sample: {}, publish: {}"
+FORM_OF_LINES = "".join(
+    f"    {line}\n" for line in (*FORM.split(", "), "kind: tabular", "source: {type: sql}")
+)
 PARAMS = f"datasets:\n  a: {{kind: tabular, source: {{type: sql}}, {FORM}}}\n"
 STAGES = """
 stages:
@@ -58,6 +68,10 @@ def test_a_part_of_an_output_makes_an_edge(tmp_path: Path) -> None:
         (STAGES, "datasets:\n  a:\n", r"datasets\.a\.kind .* expected a str, found None"),
         (STAGES, "datasets: [a]\n", "expected datasets:"),
         (STAGES, ": : :", "cannot read"),
+        (STAGES, "datasets: {a: {day: 2026-02-31}}", "cannot read"),
+        (STAGES, PARAMS.replace("publish: {}", "publish: {to: x}"), r"to .* expected \[\{type"),
+        (STAGES, PARAMS.replace("sql}", "sql, connection: [x]}"), r"connection .* expected a name"),
+        (STAGES, PARAMS.replace("seed: 0", 'seed: 0, x: "a\\0"'), r"expected text, found 'a\\x00'"),
         (STAGES, "just text", "to be a mapping, found str"),
         ("stages:\n  one: {cmd: x}\n", PARAMS, "to have `foreach"),
         ("", PARAMS, "to be a mapping, found NoneType"),
@@ -74,6 +88,20 @@ def test_a_wrong_entry_does_not_stop_the_others(tmp_path: Path) -> None:
     found = load_each(project(tmp_path, params=PARAMS + "  b: {kind: 7}\n"))
     assert isinstance(found["a"], Dataset)
     assert "datasets.b.kind" in str(found["b"])
+
+
+def test_an_entry_that_is_like_no_other_does_not_stop_the_others(tmp_path: Path) -> None:
+    params = PARAMS + "  b: &b {kind: *b}\n  2024: {}\n  c: &c\n" + FORM_OF_LINES + "    x: *c\n"
+    found = load_each(project(tmp_path, params=params))
+    assert isinstance(found.pop("a"), Dataset)
+    assert list(found) == ["b", "2024", "c"]
+    assert all(isinstance(fault, PipelineError) for fault in found.values())
+    assert "datasets.c in params.yaml cannot be read (RecursionError" in str(found["c"])
+
+
+def test_a_deadline_is_bounded_alike_for_dags_and_for_runs() -> None:
+    schema = AlertParams.model_json_schema()["properties"]["deadline_minutes"]
+    assert LONGEST_DEADLINE_MINUTES in {choice.get("maximum") for choice in schema["anyOf"]}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
