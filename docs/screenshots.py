@@ -129,7 +129,7 @@ def show_catalogue(page: Page, scheme: str) -> None:
     title.click()
     frame.get_by_role("heading", name="Versions").wait_for()
     picture(page, f"dataset{suffix}")
-    frame.get_by_role("link", name="Newest release").click()
+    frame.get_by_role("link", name="Release v1").click()
     frame.get_by_role("heading", name="Lineage").wait_for()
     picture(page, f"release{suffix}")
 

@@ -7,9 +7,8 @@ files of a version are the business of `tasks.releases`.
 import datetime
 import json
 import os
-import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,9 +17,8 @@ import yaml
 
 from tasks import versions
 from tasks.errors import VerificationError, WorkspaceError
-from tasks.params import NAME_PATTERN
-from tasks.partitions import base_of
-from tasks.pipeline import PARAMS_FILE, Dataset, PipelineError, load_each
+from tasks.partitions import SEPARATOR, base_of
+from tasks.pipeline import PARAMS_FILE, Dataset, PipelineError, is_name, load_each
 from tasks.publishing.attestation import read_attestation
 from tasks.publishing.disclosure import public_verdict
 from tasks.publishing.envelope import Signed
@@ -48,10 +46,15 @@ class Entry:
     """Its entry in params.yaml; empty where it has none, or a wrong one."""
     versions: tuple[Version, ...]
     """Oldest first."""
-    partitions: tuple[str, ...] = ()
-    """Names of those that were released, in order; each is a dataset of its own."""
+    partitions: tuple["Entry", ...] = ()
+    """Those that were released, in the order of their names; each is a dataset of its own."""
     fault: str | None = None
     """What is wrong with its entry."""
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it can be asked for by its name; not where the name is the fault."""
+        return is_name(self.name)
 
     @property
     def publish(self) -> Mapping[str, Any]:
@@ -77,6 +80,11 @@ class Entry:
     def version(self, name: str) -> Version | None:
         """The version of that name (`v3`); None: there is none."""
         return next((version for version in self.versions if version.name == name), None)
+
+    def version_of_commit(self, commit: str) -> Version | None:
+        """The version, of the dataset or of a partition of it, that a commit is tagged as."""
+        known = (version for entry in (self, *self.partitions) for version in entry.versions)
+        return next((version for version in known if version.commit == commit), None)
 
 
 @dataclass(frozen=True)
@@ -129,9 +137,9 @@ def entries(project: Path) -> dict[str, Entry]:
     Raises:
         WorkspaceError: there is no project there, or git refuses to read it.
     """
-    configured, released = _configured(project), versions.datasets(project)
-    names = dict.fromkeys([*configured, *map(base_of, released)])
-    return {name: _entry(project, name, configured.get(name), released) for name in names}
+    configured, released = _configured(project), versions.of_each(project)
+    names = dict.fromkeys([*configured, *map(base_of, filter(is_name, released))])
+    return {name: _entry(name, configured, released) for name in names}
 
 
 def entry(project: Path, name: str) -> Entry | None:
@@ -140,19 +148,12 @@ def entry(project: Path, name: str) -> Entry | None:
     Raises:
         WorkspaceError: as of `entries`.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not is_name(name):
         return None
-    configured, released = _configured(project), versions.datasets(project)
+    configured, released = _configured(project), versions.of_each(project)
     if name in configured or name in released or name in map(base_of, released):
-        return _entry(project, name, configured.get(base_of(name)), released)
+        return _entry(name, configured, released)
     return None
-
-
-def version_of_commit(project: Path, found: Entry, commit: str) -> Version | None:
-    """The version of a dataset, or of a partition of it, that a commit is tagged as."""
-    parts = (entry(project, name) for name in found.partitions)
-    known = [*found.versions, *(v for part in parts if part for v in part.versions)]
-    return next((version for version in known if version.commit == commit), None)
 
 
 def refusals(project: Path, dataset: str) -> list[Refusal]:
@@ -222,13 +223,17 @@ def _configured(project: Path) -> dict[str, Dataset | PipelineError]:
 
 
 def _entry(
-    project: Path, name: str, configured: Dataset | PipelineError | None, released: list[str]
+    name: str,
+    configured: Mapping[str, Dataset | PipelineError],
+    released: Mapping[str, Sequence[Version]],
 ) -> Entry:
-    found = tuple(versions.versions(project, name))
-    partitions = tuple(sorted(other for other in released if name == base_of(other) != other))
-    if isinstance(configured, PipelineError):
-        return Entry(name, {}, found, partitions, fault=str(configured))
-    return Entry(name, configured.params if configured else {}, found, partitions)
+    """A dataset, or a partition, which has the settings of its dataset."""
+    given = configured.get(name) or configured.get(base_of(name))
+    fault = str(given) if isinstance(given, PipelineError) else None
+    settings = given.params if isinstance(given, Dataset) else {}
+    parts = sorted(n for n in released if n.startswith(name + SEPARATOR) and base_of(n) == name)
+    partitions = tuple(Entry(part, settings, tuple(released[part]), (), fault) for part in parts)
+    return Entry(name, settings, tuple(released.get(name, ())), partitions, fault)
 
 
 def _folders(place: Path) -> list[str]:

@@ -72,27 +72,25 @@ class Release:
         return {file.path: file for file in self.manifest.files}
 
     def place(self, path: str) -> Path:
-        """Where a file of the manifest is on this machine.
+        """Where a file of the manifest is on this machine, its digest checked.
 
         Raises:
             DataError: the release has no such file.
             WorkspaceError: it is not on this machine.
+            VerificationError: it was changed since it was released.
         """
-        if path not in self.files and path != MANIFEST_FILE:
-            raise DataError(f"{self.label} has no file {path!r}")
-        return self._place(path)
+        place = self._listed(path)
+        self._compare(path, digest(place))
+        return place
 
     def read(self, path: str) -> bytes:
         """A file of the manifest, its digest checked.
 
         Raises:
-            VerificationError: it was changed since it was released.
-            DataError, WorkspaceError: as of `place`.
+            DataError, WorkspaceError, VerificationError: as of `place`.
         """
-        content = self.place(path).read_bytes()
-        expected = self.digest if path == MANIFEST_FILE else self.files[path].sha256
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise VerificationError(f"{self.label}: {path} was changed since it was released")
+        content = self._listed(path).read_bytes()
+        self._compare(path, hashlib.sha256(content).hexdigest())
         return content
 
     def read_json(self, path: str) -> Any:
@@ -136,6 +134,16 @@ class Release:
                 f"{self.label}: {path} has a form that this Proofmint does not read"
                 f" ({error.error_count()} differences); look at it with the one that made it"
             ) from error
+
+    def _listed(self, path: str) -> Path:
+        if path not in self.files and path != MANIFEST_FILE:
+            raise DataError(f"{self.label} has no file {path!r}")
+        return self._place(path)
+
+    def _compare(self, path: str, found: str) -> None:
+        expected = self.digest if path == MANIFEST_FILE else self.files[path].sha256
+        if found != expected:
+            raise VerificationError(f"{self.label}: {path} was changed since it was released")
 
     def _place(self, path: str) -> Path:
         if (cached := self._cached.get(path)) and cached.is_file():

@@ -94,6 +94,16 @@ def branch_of(dataset: str) -> str:
 
 def versions(root: Path, dataset: str) -> list[Version]:
     """All versions of a dataset, oldest first, the withdrawn ones too."""
+    return _tagged(root, dataset).get(dataset, [])
+
+
+def of_each(root: Path) -> dict[str, list[Version]]:
+    """As `versions`, of every dataset that has one; git is called once."""
+    return _tagged(root, "*")
+
+
+def _tagged(root: Path, dataset: str) -> dict[str, list[Version]]:
+    """By dataset, the versions of those whose names match a pattern of git."""
     form = "%(refname:strip=2)%00%(*objectname)%00%(creatordate:iso-strict)%00%(contents)%1e"
     patterns = (f"refs/tags/{dataset}@v*", f"refs/tags/{_WITHDRAWN}{dataset}@v*")
     listing = git(root, "for-each-ref", f"--format={form}", *patterns)
@@ -102,11 +112,13 @@ def versions(root: Path, dataset: str) -> list[Version]:
     withdrawn = {
         tag: _withdrawal(text) for tag, _, _, text in entries if tag.startswith(_WITHDRAWN)
     }
-    found = [_version(dataset, *entry) for entry in entries]
-    marked = (
-        replace(v, withdrawn=withdrawn.get(_WITHDRAWN + v.tag)) for v in found if v is not None
-    )
-    return sorted(marked, key=lambda version: version.number)
+    found: dict[str, list[Version]] = {}
+    for version in filter(None, (_version(*entry) for entry in entries)):
+        marked = replace(version, withdrawn=withdrawn.get(_WITHDRAWN + version.tag))
+        found.setdefault(version.dataset, []).append(marked)
+    for own in found.values():
+        own.sort(key=lambda version: version.number)
+    return found
 
 
 def newest(root: Path, dataset: str) -> Version | None:
@@ -258,15 +270,17 @@ def tip(root: Path, dataset: str) -> str | None:
     return git(root, "for-each-ref", "--format=%(objectname)", branch_of(dataset)) or None
 
 
-def _version(dataset: str, tag: str, commit: str, created_at: str, message: str) -> Version | None:
+def _version(tag: str, commit: str, created_at: str, message: str) -> Version | None:
     """The version that a tag tells of; None: it is a tag of somebody else's making."""
-    number = re.fullmatch(rf"{re.escape(dataset)}@v(\d+)", tag)
+    name = re.fullmatch(r"([^@/]+)@v([0-9]{1,9})", tag)
     facts = dict(re.findall(r"^(\w+): (.*)$", message, re.MULTILINE))
-    if number is None or not commit or not facts.keys() >= set(_TRAILERS):
+    if name is None or not commit or not facts.keys() >= set(_TRAILERS):
+        return None
+    if not re.fullmatch("[0-9]{1,18}", facts["Rows"]):
         return None
     return Version(
-        dataset=dataset,
-        number=int(number[1]),
+        dataset=name[1],
+        number=int(name[2]),
         commit=commit,
         revision=facts["Revision"],
         digest=facts["Digest"],

@@ -14,7 +14,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dag import DagModel
-from fastapi import Depends, HTTPException, status
+from fastapi import Depends, HTTPException, Request, status
 
 from tasks.catalogue import dag_of
 
@@ -48,6 +48,16 @@ def may_trigger(user: BaseUser, dataset: str) -> bool:
         access_entity=DagAccessEntity.RUN,
         details=DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)),
     )
+
+
+def refuse_nul(request: Request) -> None:
+    """No name holds a NUL, and no database takes one to look for it.
+
+    Raises:
+        HTTPException: 404.
+    """
+    if "\0" in request.scope["path"]:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such page.")
 
 
 def reader_of(dataset: str, user: UserDep) -> BaseUser:

@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from proofmint_pages import pages, runs
-from proofmint_pages.access import UserDep, may_trigger, readable, reader_of
+from proofmint_pages.access import UserDep, may_trigger, readable, reader_of, refuse_nul
 from tasks import catalogue
 from tasks.catalogue import Entry, dag_of
 from tasks.errors import DataError, ProofmintError
@@ -53,7 +53,7 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
-    dependencies=[Depends(get_user)],
+    dependencies=[Depends(get_user), Depends(refuse_nul)],
 )
 
 
@@ -83,7 +83,6 @@ def show_dataset(request: Request, dataset: str, user: UserDep, session: Session
         request,
         "dataset",
         entry=entry,
-        partitions=[part for name in entry.partitions if (part := catalogue.entry(PROJECT, name))],
         dag=runs.dags(session, [dag_id]).get(dag_id),
         dag_id=dag_id,
         triggers=may_trigger(user, dataset),
@@ -91,7 +90,7 @@ def show_dataset(request: Request, dataset: str, user: UserDep, session: Session
         runs=recent,
         steps=pages.steps_of_run(states, refused) if recent else _steps_of_newest(entry),
         refusals=refused,
-        targets=[str(target.get("type")) for target in entry.publish.get("to") or ()],
+        targets=[target["type"] for target in entry.publish.get("to") or ()],
     )
 
 
@@ -111,6 +110,7 @@ def show_run(request: Request, dataset: str, run_id: str, session: SessionDep) -
     released = runs.released(session, dag_id, run_id) or {}
     candidate = None if released else _readable(open_candidate(PROJECT, dag_id, run_id))
     results = candidate.results if candidate else ()
+    version = entry.version_of_commit(str(released.get("commit")))
     waits = states.get(runs.APPROVAL) in runs.WAITING
     return _page(
         request,
@@ -118,8 +118,8 @@ def show_run(request: Request, dataset: str, run_id: str, session: SessionDep) -
         entry=entry,
         dag_id=dag_id,
         run=run,
-        version=catalogue.version_of_commit(PROJECT, entry, str(released.get("commit"))),
-        outcome=pages.outcome(run, states, released, refused),
+        version=version,
+        outcome=pages.outcome(run, states, released, version, refused),
         waits=waits,
         candidate=candidate,
         scores=pages.scores(results),
@@ -247,12 +247,12 @@ def explain_fault(request: Request, error: ProofmintError) -> Response:
 
 def _card(entry: Entry, dag: runs.Dag | None) -> pages.Card:
     """A partitioned dataset shows its last partition."""
-    shown = catalogue.entry(PROJECT, entry.partitions[-1]) if entry.partitions else entry
+    shown = entry.partitions[-1] if entry.partitions else entry
     return pages.Card(
         entry,
         dag,
-        newest=shown.newest if shown else None,
-        standing=shown.standing if shown else None,
+        newest=shown.newest,
+        standing=shown.standing,
         refused=bool(catalogue.refusals(PROJECT, entry.name)),
     )
 

@@ -102,11 +102,24 @@ def steps_of_release(release: Release) -> list[Step]:
 
 
 def outcome(
-    run: Run, states: Mapping[str, str], released: Mapping[str, Any], refused: Sequence[Refusal]
+    run: Run,
+    states: Mapping[str, str],
+    released: Mapping[str, Any],
+    version: Version | None,
+    refused: Sequence[Refusal],
 ) -> str:
-    """What a run came to, in a sentence."""
+    """What a run came to, in a sentence.
+
+    Args:
+        run: which one.
+        states: of its tasks.
+        released: what its task `release` returned; empty: nothing.
+        version: that one; None: it is not in git here.
+        refused: by its gates.
+    """
     if released:
-        return f"It released {released.get('version')}."
+        since = ", which was withdrawn since" if version and version.withdrawn else ""
+        return f"It released {released.get('version')}{since}."
     if refused:
         return "A gate refused, so nothing was released."
     if states.get(APPROVAL) in WAITING:
@@ -187,7 +200,7 @@ def who_sees(entry: Entry) -> str:
     given = entry.settings.get("access") or {}
     if given.get("roles") is None:
         return "as Airflow's administration says"
-    named = [*given["roles"], *given.get("operators", ())]
+    named = [*given["roles"], *(given.get("operators") or ())]
     return ", ".join(dict.fromkeys(named)) or "only who may read every DAG"
 
 

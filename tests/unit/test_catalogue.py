@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from tasks import catalogue
 from tasks.errors import DataError, VerificationError, WorkspaceError
 from tasks.releases import open_candidate, open_release
 from tasks.storage import digest
-from tasks.versions import Version
+from tasks.versions import Version, publish_version
+from tasks.workspace import git
 from tasks.worktrees import path_of
 from tests.released_project import OTHER, REASON, make_releases
 from tests.small_project import DATASET
@@ -88,8 +90,10 @@ def test_a_changed_file_is_not_shown(project: Path, versions: tuple[Version, ...
     place.chmod(0o644)
     place.write_bytes(content + b"more")
     try:
-        with pytest.raises(VerificationError, match=r"README.md was changed since it was released"):
-            open_release(project, versions[0]).read("README.md")
+        release = open_release(project, versions[0])
+        for get in (release.read, release.place):
+            with pytest.raises(VerificationError, match=r"README.md was changed since it was"):
+                get("README.md")
     finally:
         place.write_bytes(content)
         place.chmod(mode)
@@ -164,6 +168,66 @@ def test_evidence_of_another_form_is_an_error_of_ours(project: Path) -> None:
         _ = changed.results
     shutil.rmtree(root)
     assert open_candidate(project, DATASET, "run") is None
+
+
+def test_a_wrong_entry_is_told_and_stops_no_other(
+    project: Path, versions: tuple[Version, ...]
+) -> None:
+    params = project / "params.yaml"
+    text = params.read_text()
+    wrong = ["2024: 1", "null: 1", "-x: 1", "a/b: {}", '"\\0": 1', "empty:", "text: x", "list: []"]
+    try:
+        params.write_text(text + "".join(f"  {line}\n" for line in wrong))
+        found = catalogue.entries(project)
+        assert found[DATASET].versions == versions
+        assert found[DATASET].fault is found[OTHER].fault is None
+        faults = {name: entry for name, entry in found.items() if entry.fault}
+        assert len(faults) == len(wrong)
+        assert [name for name, entry in faults.items() if entry.has_page] == [
+            "empty",
+            "text",
+            "list",
+        ]
+        params.write_bytes(text.encode() + b"# \xff")
+        with pytest.raises(WorkspaceError, match="cannot read"):
+            catalogue.entries(project)
+    finally:
+        params.write_text(text)
+
+
+def test_a_tag_of_somebody_elses_making_is_no_version(
+    project: Path, versions: tuple[Version, ...]
+) -> None:
+    message = versions[-1].message.replace("Rows: 50", "Rows: many")
+    assert "many" in message
+    try:
+        git(project, "tag", "-a", f"{DATASET}@v8", "-m", message)
+        git(project, "tag", "-a", f"A name@v{'9' * 30}".replace(" ", "_"), "-m", message)
+        found = catalogue.entries(project)
+        assert list(found) == [DATASET, OTHER]
+        assert found[DATASET].versions == versions
+    finally:
+        git(project, "tag", "-d", f"{DATASET}@v8", f"A_name@v{'9' * 30}")
+
+
+def test_git_is_asked_once_however_many_partitions_there_are(
+    project: Path, versions: tuple[Version, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(project, root)
+    names = [f"{OTHER}__2026_{month:02d}" for month in range(1, 13)]
+    for name in names:
+        publish_version(root, replace(versions[-1], dataset=name, number=1), None)
+    trace = tmp_path / "git.log"
+    monkeypatch.setenv("GIT_TRACE", str(trace))
+    entry = catalogue.entry(root, OTHER)
+    assert entry is not None
+    assert [part.name for part in entry.partitions] == names
+    assert all(part.settings == entry.settings for part in entry.partitions)
+    found = entry.version_of_commit(versions[-1].commit)
+    assert found is not None
+    assert found.tag == f"{names[0]}@v1"
+    assert trace.read_text().count("built-in: git") == 1
 
 
 def test_a_partition_belongs_to_its_dataset() -> None:
