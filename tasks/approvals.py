@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.errors import NotApproved
+from tasks.errors import DataError, NotApproved
 from tasks.storage import read_json, write_json
 
 
@@ -63,7 +63,7 @@ def find(state: Path, dataset: str, digest: str) -> Approval | None:
         return None
     try:
         found = Approval.model_validate(read_json(place))
-    except ValidationError as error:
+    except (ValidationError, DataError) as error:
         raise NotApproved(f"{place} is no approval; remove it and approve anew: {error}") from error
     if found.digest != digest:
         raise NotApproved(

@@ -1,7 +1,7 @@
 """`proofmint backup`: everything that it takes to go on elsewhere, in one file of the owner's.
 
     git.bundle            all branches and tags, and the commit that is checked out
-    git/config            remotes, identity
+    git/config            remotes, identity; git/shallow: of a clone without its whole history
     project/…             releases, .dvc/config.local, and files that are not committed
     dvc/files, dvc/runs   data of all branches and tags, and what earlier runs computed
     state/…               .proofmint: keys, secrets, MLflow's store, approvals, refusals, searches
@@ -30,6 +30,9 @@ from tasks.maintenance.stores import dvc_cache_of
 from tasks.workspace import git, locked, state_of
 
 DATABASES = ("airflow", "mlflow", "mlflow_auth")
+
+SHALLOW = "git/shallow"
+"""Where the history of a shallow clone ends; without it git takes the bundle for damaged."""
 
 MLFLOW_STORE = PurePosixPath("mlflow/mlflow.db")
 
@@ -116,6 +119,7 @@ def _add_repository(archive: Writer, project: Path, scratch: Path) -> None:
     archive.add("git.bundle", bundle)
     common = Path(git(project, "rev-parse", "--path-format=absolute", "--git-common-dir"))
     archive.add("git/config", common / "config")
+    archive.add(SHALLOW, common / "shallow")
     for name in _uncommitted(project):
         if (path := project / name).is_file() and not path.is_symlink():
             archive.add(f"project/{name}", path)

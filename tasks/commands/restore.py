@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import versions
-from tasks.commands.backup import MLFLOW_STORE, run_program, serving
+from tasks.commands.backup import MLFLOW_STORE, SHALLOW, run_program, serving
 from tasks.errors import VerificationError, WorkspaceError
 from tasks.maintenance.archive import extract, facts_of, verify
 from tasks.publishing.verification import verify_release
@@ -91,9 +91,10 @@ def _target(draft: Path, name: str) -> Path | None:
 def _open_repository(file: Path, draft: Path, project: Path, head: str) -> None:
     """All branches and tags, and the files of the commit that was checked out."""
     bundle = draft / "git.bundle"
-    extract(file, draft, lambda name: bundle if name == "git.bundle" else None)
     project.mkdir()
     git(project, "init", "--quiet", "--initial-branch=proofmint-restores-into-none")
+    places = {"git.bundle": bundle, SHALLOW: project / ".git" / "shallow"}
+    extract(file, draft, places.get)
     git(project, "fetch", "--quiet", str(bundle), "+refs/*:refs/*")
     git(project, "checkout", "--quiet", head)
     bundle.unlink()

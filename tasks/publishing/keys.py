@@ -41,12 +41,17 @@ def read_key(place: Path) -> Ed25519PrivateKey:
     Raises:
         WorkspaceError: there is no Ed25519 key in it.
     """
+    then = "put it back from a backup; only if it is lost, run `proofmint rotate-key --lost`"
     try:
         key = serialization.load_pem_private_key(place.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise WorkspaceError(f"expected a private key without a password at {place}") from error
+        raise WorkspaceError(
+            f"expected a private key without a password at {place}, found something else; {then}"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise WorkspaceError(f"expected an Ed25519 key at {place}, found {type(key).__name__}")
+        raise WorkspaceError(
+            f"expected an Ed25519 key at {place}, found {type(key).__name__}; {then}"
+        )
     return key
 
 

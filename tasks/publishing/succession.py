@@ -17,14 +17,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tasks.errors import WorkspaceError
+from tasks.errors import VerificationError, WorkspaceError
 from tasks.publishing.envelope import pre_authentication_encoding
 from tasks.publishing.keys import (
     KEY_FILE,
+    PUBLIC_KEY_FILE,
     fingerprint,
     new_key_file,
     public_pem,
     read_key,
+    read_public_key,
     signing_key,
 )
 from tasks.storage import write_json
@@ -56,21 +58,36 @@ def rotate(state: Path, *, lost: bool) -> tuple[str, str]:
     Args:
         state: of the project.
         lost: the present key, or the one before it, is lost or stolen: it signs nothing any more.
+
+    Raises:
+        WorkspaceError: the present key is not lost, and cannot be read.
     """
-    old = signing_key(state)
     new_key_file(state / _NEXT_KEY_FILE)
-    new = read_key(state / _NEXT_KEY_FILE)
-    pem, previous = public_pem(new.public_key()), fingerprint(old.public_key())
-    signature = old.sign(pre_authentication_encoding(PAYLOAD_TYPE, pem.encode()))
-    entry = {
-        "key": pem,
-        "previous": previous,
-        "signature": None if lost else base64.b64encode(signature).decode("ascii"),
-    }
+    pem, signature = public_pem(read_key(state / _NEXT_KEY_FILE).public_key()), None
+    if lost:
+        previous = _fingerprint_of_lost(state)
+    else:
+        old = signing_key(state)
+        previous = fingerprint(old.public_key())
+        signed = old.sign(pre_authentication_encoding(PAYLOAD_TYPE, pem.encode()))
+        signature = base64.b64encode(signed).decode("ascii")
+    entry = {"key": pem, "previous": previous, "signature": signature}
     # Announced before it is used: a key that signs and is not announced would be refused.
     write_json(state / _FILE, [*succession(state), entry])
     os.replace(state / _NEXT_KEY_FILE, state / KEY_FILE)
     return previous, fingerprint(signing_key(state).public_key())
+
+
+def _fingerprint_of_lost(state: Path) -> str:
+    """Of the present key, whose file may be damaged: then its public half still tells."""
+    try:
+        return fingerprint(signing_key(state).public_key())
+    except WorkspaceError:
+        pass
+    try:
+        return fingerprint(read_public_key(state / PUBLIC_KEY_FILE))
+    except VerificationError:
+        return "unknown"
 
 
 def is_announced(entries: Iterable[Mapping[str, Any]], before: str, now: str) -> bool:

@@ -100,6 +100,25 @@ def test_of_two_publishers_the_slower_one_does_not_move_the_pointer_back(
     assert one.current() == 3
 
 
+@pytest.mark.parametrize("damaged", [b"", b'{"version": "v', b"[1]", b'{"version": 3}', b"\xff"])
+def test_a_damaged_pointer_or_attestation_is_named(
+    damaged: bytes, bucket: str, endpoint: str, copies: list[Copy], tmp_path: Path
+) -> None:
+    for kind, settings in (("s3", {"url": bucket}), ("delta", {"path": f"{bucket}/lake"})):
+        target = made(kind, tmp_path, connection="bucket", **settings)
+        deliver(target, plan(copies[:1]))
+        base = target.place.split(",")[0]
+        record = "v1.attestation.json" if kind == "s3" else "v1.json"
+        for name in ("current.json", record):
+            kept = store(endpoint).cat_file(f"{base}/{name}")
+            store(endpoint).pipe_file(f"{base}/{name}", damaged)
+            with pytest.raises(WorkspaceError, match=f"{name}.*move it away") as caught:
+                deliver(target, plan(copies[:2]))
+            assert not caught.value.retryable
+            store(endpoint).pipe_file(f"{base}/{name}", kept)
+        assert deliver(target, plan(copies[:1])) == "v1 is current, as it was"
+
+
 def test_a_store_that_says_nothing_is_given_up(
     bucket: str, silent: str, copies: list[Copy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,14 +11,13 @@ join them take the Delta versions that `current.json` names.
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from tasks.errors import TargetUnavailable, WorkspaceError
 from tasks.operation import ConnectionName, Record
@@ -66,6 +65,26 @@ class DeltaSettings(Record):
     )
 
 
+class _Record(Record):
+    """What v2.json and current.json say."""
+
+    dataset: str
+    version: str = Field(pattern=r"^v[0-9]+$")
+    manifest_sha256: str
+    tables: dict[str, int]
+    """The Delta version of each."""
+
+    @property
+    def number(self) -> int:
+        """Of the version."""
+        return int(self.version.removeprefix("v"))
+
+    @property
+    def text(self) -> str:
+        """What is written."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
 class DeltaTarget(Target):
     """Versions as commits of Delta tables."""
 
@@ -93,12 +112,12 @@ class DeltaTarget(Target):
 
     def held(self) -> dict[int, str]:
         """See `Target.held`: versions with a record, which is written last."""
-        return {number: record["manifest_sha256"] for number, record in self._records().items()}
+        return {number: record.manifest_sha256 for number, record in self._records().items()}
 
     def current(self) -> int | None:
         """See `Target.current`."""
         record = self._read("current.json")
-        return None if record is None else _number(record)
+        return None if record is None else record.number
 
     def withdrawn(self) -> set[int]:
         """See `Target.withdrawn`."""
@@ -111,26 +130,26 @@ class DeltaTarget(Target):
         for table in copy.tables:
             found = self._commit_of(table.slug, copy.version)
             commits[table.slug] = self._commit(copy, table) if found is None else found
-        record = {
-            "dataset": self.dataset,
-            "version": copy.version.name,
-            "manifest_sha256": copy.version.digest,
-            "tables": commits,
-        }
+        record = _Record(
+            dataset=self.dataset,
+            version=copy.version.name,
+            manifest_sha256=copy.version.digest,
+            tables=commits,
+        )
         self._write(f"{copy.version.name}.attestation.json", copy.attestation)
-        self._write(f"{copy.version.name}.json", _text(record))
+        self._write(f"{copy.version.name}.json", record.text)
 
     def point(self, number: int | None) -> None:
         """See `Target.point`: tables go back to the commits of the version, then the pointer moves."""
         if number is None:
             self._remove("current.json")
-            for slug in {slug for record in self._records().values() for slug in record["tables"]}:
+            for slug in {slug for record in self._records().values() for slug in record.tables}:
                 self._empty(slug)
             return
         record = self._records()[number]
-        for slug, commit in record["tables"].items():
+        for slug, commit in record.tables.items():
             self._restore(slug, commit, record)
-        self._write("current.json", _text(record))
+        self._write("current.json", record.text)
 
     def withdraw(self, version: Version) -> None:
         """See `Target.withdraw`."""
@@ -141,8 +160,8 @@ class DeltaTarget(Target):
         """See `Target.drop`; the files of its commits go once nobody can be reading them."""
         doomed = self._records()[number]
         self._remove(f"v{number}.json")
-        kept = [record["tables"] for record in self._records().values()]
-        for slug in doomed["tables"]:
+        kept = [record.tables for record in self._records().values()]
+        for slug in doomed.tables:
             table = self._table(slug)
             with _answering():
                 table.vacuum(
@@ -180,9 +199,9 @@ class DeltaTarget(Target):
                     return int(entry["version"])
         return None
 
-    def _restore(self, slug: str, commit: int, record: dict[str, Any]) -> None:
+    def _restore(self, slug: str, commit: int, record: _Record) -> None:
         table = self._table(slug)
-        marks = (record["version"], record["manifest_sha256"])
+        marks = (record.version, record.manifest_sha256)
         with _answering():
             # Vacuums are commits, too; none of them changes what is current.
             last = next(entry for entry in table.history() if _DATASET in entry)
@@ -230,10 +249,10 @@ class DeltaTarget(Target):
         }
         return {name: str(value) for name, value in found.items() if value}
 
-    def _records(self) -> dict[int, dict[str, Any]]:
+    def _records(self) -> dict[int, _Record]:
         names = self._names()
         found = (self._read(name) for name in names if re.fullmatch(r"v\d+\.json", name))
-        return {_number(record): record for record in found if record is not None}
+        return {record.number: record for record in found if record is not None}
 
     def _names(self) -> list[str]:
         if not self._in_s3:
@@ -245,19 +264,18 @@ class DeltaTarget(Target):
             except FileNotFoundError:
                 return []
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str) -> _Record | None:
         try:
             if self._in_s3:
                 with answering():
                     text = self._cat(name)
             else:
                 text = (Path(self._base) / name).read_bytes()
-            content: dict[str, Any] | None = None if text is None else json.loads(text)
+            return None if text is None else _Record.model_validate_json(text)
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except ValidationError as error:
             raise WorkspaceError(f"{name} is not what was written there; move it away") from error
-        return content
 
     def _cat(self, name: str) -> bytes | None:
         try:
@@ -288,14 +306,6 @@ class DeltaTarget(Target):
                 self._base, self.settings.connection, self.settings.endpoint
             )
         return self._opened
-
-
-def _number(record: dict[str, Any]) -> int:
-    return int(record["version"].removeprefix("v"))
-
-
-def _text(record: dict[str, Any]) -> str:
-    return json.dumps(record, indent=1) + "\n"
 
 
 def _marked(version: str, digest: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tasks.errors import VerificationError, WorkspaceError
 from tasks.operation import ConnectionName, Record
 from tasks.publishing.attestation import PREDICATE_TYPE
 from tasks.publishing.envelope import open_signed
@@ -82,16 +83,13 @@ class S3Target(Target):
             for path in self._listing("v*.attestation.json"):
                 number = _number(path)
                 if self._system.exists(f"{self._prefix}/v{number}/{MANIFEST_FILE}"):
-                    text = self._system.cat_file(path)
-                    signed = open_signed(path, text, PREDICATE_TYPE, None)
-                    found[number] = signed.manifest_sha256
+                    found[number] = _digest_in(path, self._system.cat_file(path))
             return found
 
     def current(self) -> int | None:
         """See `Target.current`."""
-        pointer, self._seen = self._pointer()
-        number = re.fullmatch(r"v(\d+)", str(pointer.get("version")))
-        return int(number[1]) if number else None
+        number, self._seen = self._pointer()
+        return number
 
     def withdrawn(self) -> set[int]:
         """See `Target.withdrawn`."""
@@ -154,19 +152,31 @@ class S3Target(Target):
         form = re.compile(re.escape(pattern).replace(r"\*", r"\d+"))
         return [path for path in paths if form.fullmatch(Path(path).name)]
 
-    def _pointer(self) -> tuple[Mapping[str, Any], str | None]:
-        """What the pointer says and its ETag; None: there is none."""
+    def _pointer(self) -> tuple[int | None, str | None]:
+        """The version that the pointer names and the pointer's ETag; None: there is none."""
         place = f"{self._prefix}/current.json"
         with answering():
             try:
-                info = self._system.info(place)
-                content = json.loads(self._system.cat_file(place))
-            except (FileNotFoundError, ValueError):
-                return {}, None
-            return content, str(info["ETag"])
+                info, text = self._system.info(place), self._system.cat_file(place)
+            except FileNotFoundError:
+                return None, None
+        try:
+            number = re.fullmatch(r"v(\d+)", json.loads(text)["version"])
+        except (ValueError, KeyError, TypeError):
+            number = None
+        if number is None:
+            raise WorkspaceError(f"s3://{place} is not what was written there; move it away")
+        return int(number[1]), str(info["ETag"])
 
     def _write(self, name: str, text: str) -> None:
         self._system.pipe_file(f"{self._prefix}/{name}", text.encode())
+
+
+def _digest_in(path: str, attestation: bytes) -> str:
+    try:
+        return open_signed(f"s3://{path}", attestation, PREDICATE_TYPE, None).manifest_sha256
+    except VerificationError as error:
+        raise WorkspaceError(f"{error}; move it away with its copy") from error
 
 
 def _number(path: str) -> int:

@@ -40,6 +40,16 @@ def test_without_a_yes_nothing_is_released(project: Path) -> None:
     assert versions.newest(project, DATASET) is None
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"by": "me"}'])
+def test_a_damaged_record_is_no_yes(tmp_path: Path, content: bytes) -> None:
+    digest = "a" * 64
+    place = tmp_path / "approvals" / DATASET / f"{digest}.json"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    with pytest.raises(NotApproved, match="remove it and approve anew"):
+        approvals.find(tmp_path, DATASET, digest)
+
+
 def test_the_evidence_is_shown_with_its_digest(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

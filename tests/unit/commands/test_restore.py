@@ -66,3 +66,16 @@ def test_a_backup_is_no_part_of_the_next_one(project: Path, tmp_path: Path) -> N
     assert not [
         name for name in verify(tmp_path / "home" / "backups" / "two.tar")["files"] if "one" in name
     ]
+
+
+def test_a_shallow_clone_is_restored_as_one(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROOFMINT_HOME")
+    git(project, "checkout", "-q", "--force", "-B", "main")
+    shallow = tmp_path / "shallow"
+    git(project, "clone", "-q", "--depth", "1", f"file://{project}", str(shallow))
+    assert backup(shallow, tmp_path / "backup.tar", everything=False) == 0
+    assert restore(tmp_path / "backup.tar", tmp_path / "into") == 0
+    assert git(tmp_path / "into", "log", "--format=%s") == "second"
+    assert git(tmp_path / "into", "fsck") == ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.commands.rotate_key import rotate_key
-from tasks.errors import VerificationError
+from tasks.errors import VerificationError, WorkspaceError
 from tasks.publishing.attestation import ReleaseFacts, attest, read_attestation
 from tasks.publishing.keys import fingerprint, public_pem, signing_key
 from tasks.publishing.succession import is_announced, rotate, succession, vouches_for
@@ -45,6 +45,20 @@ def test_a_lost_key_vouches_for_nothing(tmp_path: Path) -> None:
     assert is_announced(entries, "of a state that is gone", new)
     assert not vouches_for(first, entries, new)
     assert vouches_for(first, entries, old)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_damaged_key_is_replaced_only_as_a_lost_one(tmp_path: Path, is_known: bool) -> None:
+    first = fingerprint(signing_key(tmp_path).public_key())
+    (tmp_path / "keys" / "ed25519.pem").write_text("-----BEGIN")
+    if not is_known:
+        (tmp_path / "keys" / "ed25519.pub.pem").unlink()
+    with pytest.raises(WorkspaceError, match="rotate-key --lost"):
+        rotate(tmp_path, lost=False)
+    old, new = rotate(tmp_path, lost=True)
+    assert old == (first if is_known else "unknown")
+    assert fingerprint(signing_key(tmp_path).public_key()) == new
+    assert is_announced(succession(tmp_path), first, new)
 
 
 @pytest.mark.parametrize(
