@@ -6,6 +6,7 @@ restart of servers that die. PostgreSQL is the one of the wheel, with a password
 """
 
 import contextlib
+import http.client
 import os
 import re
 import secrets
@@ -366,7 +367,7 @@ class Cluster:
         """Whether the parts of Airflow live, and both workers are there."""
         try:
             health = request(f"{self.airflow.url}/api/v2/monitor/health")
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False
         parts = ("scheduler", "dag_processor", "metadatabase")
         return all(health[part]["status"] == "healthy" for part in parts) and all(
@@ -383,6 +384,7 @@ class Cluster:
 
 def _free_ports(names: Sequence[str] | Mapping[str, int]) -> dict[str, int]:
     """A port for each name that nobody listens on."""
-    first = 20_000 + os.getpid() % 20_000
+    # Below those that the system gives to clients: one of these that waits for a server may meet itself.
+    first = 20_000 + os.getpid() % 10_000
     free = (port for port in range(first, first + 2_000) if is_free(port))
     return {name: next(free) for name in names}

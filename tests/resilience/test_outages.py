@@ -44,7 +44,7 @@ def use_store(root: Path, endpoint: str) -> None:
     """Let DVC's remote be a bucket there; it gives up after a second in place of minutes."""
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    remote = store\n"
-        f"['remote \"store\"']\n    url = s3://shop/dvc\n    endpointurl = {endpoint}\n"
+        f"['remote \"store\"']\n    url = s3://outages/dvc\n    endpointurl = {endpoint}\n"
         "    read_timeout = 1\n    connect_timeout = 1\n"
     )
     if git(root, "status", "--porcelain", ".dvc"):
@@ -78,7 +78,7 @@ def test_an_object_store_that_is_down_and_one_that_never_answers(
     try:
         endpoint = "http://{}:{}".format(*store.get_host_and_port())
         use_store(root, endpoint)
-        s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).mkdir("shop")
+        s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).mkdir("outages")
         assert make_release(root, DATASET).version.number == 1
         assert "in sync" in dvc(root, "status", "--cloud")
     finally:

@@ -1,6 +1,7 @@
 """Publishers on two machines that share a git remote and nothing else, at the same moment."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import git_remote, versions
+from tasks.publishing.keys import signing_key
 from tasks.publishing.verification import verify_release
 from tasks.workspace import Layout, dvc, git
 from tests.small_project import DATASET, make_project, run_pipeline
@@ -15,7 +17,7 @@ from tests.small_project import DATASET, make_project, run_pipeline
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Two clones of a project, each with a folder of its own for its state."""
+    """Two clones of a project, each with a folder of its own for its state; they have one key."""
     monkeypatch.delenv("PROOFMINT_HOME", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = make_project(tmp_path / "made")
@@ -25,6 +27,8 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for clone in clones:
         git(tmp_path, "clone", "-q", str(origin), str(clone))
         dvc(clone, "remote", "add", "-q", "--local", "--default", "store", str(tmp_path / "store"))
+    signing_key(clones[0] / ".proofmint")
+    shutil.copytree(clones[0] / ".proofmint" / "keys", clones[1] / ".proofmint" / "keys")
     return clones
 
 
