@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import approvals, versions
+from tasks.commands.release import standing_with
 from tasks.errors import ParamsError, ProofmintError, VerificationError
 from tasks.metrics import Measurement, Result, judged, read_measurements
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
@@ -38,7 +39,7 @@ class Request:
     body: str
     """Markdown."""
     pending: bool
-    """False: the newest version has the same bytes, or somebody has said yes to them already."""
+    """False: the version that stands has the same bytes, or somebody has said yes to them already."""
 
 
 def request_of(root: Path, dataset: str) -> Request:
@@ -47,6 +48,7 @@ def request_of(root: Path, dataset: str) -> Request:
     Raises:
         ParamsError: this dataset needs no approval.
         VerificationError: there is no release, or it is not what its manifest says.
+        GateRefused: these very bytes were withdrawn.
     """
     at, project = Layout(root, dataset), project_of(root)
     params = load_dataset(root / PARAMS_FILE, dataset)
@@ -57,9 +59,9 @@ def request_of(root: Path, dataset: str) -> Request:
         )
     if wrong := faults(at.release, Manifest.load(at.release)):
         raise VerificationError("\n  ".join([f"{at.release} is not what was published:", *wrong]))
-    sha256, newest = digest(at.release / MANIFEST_FILE), versions.newest(project, dataset)
+    sha256, found = digest(at.release / MANIFEST_FILE), versions.versions(project, dataset)
     revision = versions.release_revision((root / LOCK_FILE).read_text("utf-8"), dataset)
-    unchanged = newest is not None and newest.revision == revision
+    unchanged = standing_with(found, revision) is not None
     approved = approvals.find(state_of(project), dataset, sha256) is not None
     results = judged(read_measurements(at.release / EVIDENCE_FOLDER), params.thresholds)
     deciding = [r for r in results if r.passed is not None]
@@ -67,7 +69,9 @@ def request_of(root: Path, dataset: str) -> Request:
     return Request(
         digest=sha256,
         subject=f"Release {dataset}? {met} of {len(deciding)} thresholds met",
-        body="\n".join([*_page(at, params, sha256, deciding), *_changes(at, newest)]),
+        body="\n".join(
+            [*_page(at, params, sha256, deciding), *_changes(at, found[-1] if found else None)]
+        ),
         pending=not unchanged and not approved,
     )
 

@@ -157,10 +157,9 @@ def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> 
         versions.mend_branch(project, at.dataset)
         found = versions.versions(project, at.dataset)
         newest = found[-1] if found else None
-        standing = next((v for v in reversed(found) if v.withdrawn is None), None)
-        if standing is not None and standing.revision == revision:
-            return Outcome(standing, new=False)
-        _refuse_withdrawn(found, revision)
+        same = standing_with(found, revision)
+        if same is not None:
+            return Outcome(same, new=False)
         try:
             return Outcome(_next_version(at, newest, revision, run_id), new=True)
         except RemoteMoved:
@@ -168,8 +167,15 @@ def _published(at: Layout, project: Path, revision: str, run_id: str | None) -> 
                 raise
 
 
-def _refuse_withdrawn(found: Sequence[Version], revision: str) -> None:
-    """Bytes that were withdrawn would be no better under another number."""
+def standing_with(found: Sequence[Version], revision: str) -> Version | None:
+    """The version that stands, if it has these bytes; None: they would be a new one.
+
+    Raises:
+        GateRefused: they were withdrawn, and would be no better under another number.
+    """
+    standing = next((v for v in reversed(found) if v.withdrawn is None), None)
+    if standing is not None and standing.revision == revision:
+        return standing
     for version in reversed(found):
         if version.revision == revision and version.withdrawn is not None:
             raise GateRefused(
@@ -178,6 +184,7 @@ def _refuse_withdrawn(found: Sequence[Version], revision: str) -> None:
                 " released. Mend the source or the settings that made it; if it was withdrawn by"
                 " mistake, another `seed` makes another dataset"
             )
+    return None
 
 
 def check_committed(root: Path, dataset: str) -> None:

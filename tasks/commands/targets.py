@@ -61,7 +61,7 @@ def deliver(project: Path, dataset: str, places: Sequence[Target], keep: int | N
     """
     if places:
         with _plan(project, dataset, keep) as plan:
-            to_all(places, plan, delivery.deliver, again=run_again(dataset))
+            to_all(dict.fromkeys(places, delivery.deliver), plan, again=run_again(dataset))
 
 
 def bring_up_to_date(project: Path, dataset: str, again: str) -> None:
@@ -81,15 +81,9 @@ def bring_up_to_date(project: Path, dataset: str, again: str) -> None:
     publish = _params_now(project, dataset)
     places = known_targets(project, dataset)
     with _plan(project, dataset, publish.keep if publish else None) as plan:
-        n_now = len(publish.to) if publish else 0
-        faults = []
-        for some, step in ((places[:n_now], delivery.deliver), (places[n_now:], delivery.mark)):
-            try:
-                to_all(some, plan, step, again=again)
-            except WorkspaceError as error:
-                faults.append(error)
-    if faults:
-        raise max(faults, key=lambda error: error.retryable)
+        now = places[: len(publish.to)] if publish else []
+        steps = dict.fromkeys(places, delivery.mark) | dict.fromkeys(now, delivery.deliver)
+        to_all(steps, plan, again)
 
 
 def known_targets(project: Path, dataset: str) -> list[Target]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tasks import versions
 from tasks.commands.targets import bring_up_to_date
-from tasks.errors import ParamsError, ProofmintError
+from tasks.errors import ParamsError
 from tasks.publishing.copies import attestation_text, copy_of
+from tasks.publishing.delivery import each
 from tasks.publishing.keys import signing_key
 from tasks.publishing.notices import notice_of, sign_notice
 from tasks.publishing.targets.folder import write_whole
@@ -54,8 +55,7 @@ def withdraw(project: Path, dataset: str, name: str, reason: str, by: str | None
             print(f"{dataset}: {name} is withdrawn in git (tag withdrawn/{version.tag})")
         else:
             print(f"{dataset}: {name} is withdrawn already: {version.withdrawn.reason}")
-        standing = versions.standing(project, dataset)
-        _mend_project(project, dataset, standing)
+    standing = versions.standing(project, dataset)
     _tell_all(project, dataset, version, standing)
     print(f"{dataset}: " + (f"{standing.name} stands" if standing else "no version stands now"))
     return 0
@@ -71,14 +71,12 @@ def _find(project: Path, dataset: str, name: str) -> Version:
 
 
 def _mend_project(project: Path, dataset: str, standing: Version | None) -> None:
-    """Let releases/<name> be the version that stands; where none does, the notice goes beside it."""
+    """Let releases/<name> be the version that stands; until it is, the notice is beside it."""
     there = Layout(project, dataset)
-    if standing is None:
-        for version in versions.versions(project, dataset):
-            if version.withdrawn and _is_there(there, project, version):
-                write_whole(notice_of(there.release), version.withdrawn.notice)
-        return
-    if _is_there(there, project, standing):
+    for version in versions.versions(project, dataset):
+        if version.withdrawn and _is_there(there, project, version):
+            write_whole(notice_of(there.release), version.withdrawn.notice)
+    if standing is None or _is_there(there, project, standing):
         return
     with copy_of(project, standing) as copy:
         with new_folder(there.release) as draft:
@@ -93,24 +91,22 @@ def _is_there(there: Layout, project: Path, version: Version) -> bool:
 
 
 def _tell_all(project: Path, dataset: str, version: Version, standing: Version | None) -> None:
-    """Tell targets and MLflow; one that fails does not keep the other from it."""
+    """Tell targets, the project's own folder and MLflow; a fault of one stops no other."""
 
     def tell_targets() -> None:
         again = f"proofmint withdraw {dataset} {version.name} --reason …"
         bring_up_to_date(project, dataset, again)
+
+    def tell_project() -> None:
+        with locked(state_of(project) / "locks" / f"release-{dataset}"):
+            _mend_project(project, dataset, standing)
 
     def tell_mlflow() -> None:
         uri, store = os.environ.get("MLFLOW_TRACKING_URI"), state_of(project) / "mlflow"
         current = standing.name if standing else None
         open_tracker(uri, store).withdraw_release(dataset, version.name, current)
 
-    faults: list[ProofmintError] = []
-    for tell in (tell_targets, tell_mlflow):
-        try:
-            tell()
-        except ProofmintError as error:
-            faults.append(error)
-    if faults:
+    if faults := each((tell_targets, tell_project, tell_mlflow)):
         kind = type(next((error for error in faults if error.retryable), faults[0]))
         lines = [*(str(error) for error in faults), "It is withdrawn; run the same command again."]
         raise kind("\n".join(lines))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import versions
-from tasks.errors import VerificationError
+from tasks.errors import VerificationError, WorkspaceError
 from tasks.publishing.targets.base import Copy
 from tasks.publishing.verification import attestation_of, verify_release
 from tasks.versions import Version
@@ -33,7 +33,7 @@ def copy_of(project: Path, version: Version) -> Iterator[Copy]:
         attestation_of(release).write_text(attestation, encoding="utf-8")
         if not _copy_standing(project / "releases" / version.dataset, release):
             path = f"releases/{version.dataset}"
-            dvc(project, "get", str(project), path, "--rev", version.tag, "--out", str(release))
+            _get(project, path, version.tag, release)
             verify_release(release)
         yield Copy(version, release, attestation)
     finally:
@@ -44,6 +44,20 @@ def attestation_text(project: Path, version: Version) -> str:
     """The attestation of a version, as its commit holds it."""
     path = f"releases/{version.dataset}.attestation.json"
     return versions.read_at(project, version.commit, path)
+
+
+def _get(project: Path, path: str, tag: str, release: Path) -> None:
+    try:
+        dvc(project, "get", str(project), path, "--rev", tag, "--out", str(release))
+    except WorkspaceError as error:
+        said = str(error).partition(" failed: ")[2].strip() or str(error)
+        told = WorkspaceError(
+            f"expected the bytes of {tag} in {path}, DVC's cache or its remote, found them in none; put"
+            " them back: `dvc fetch --all-tags` where a remote has them, or `proofmint restore` of a"
+            f" backup elsewhere, and its .dvc/cache from there ({said.splitlines()[0]})"
+        )
+        told.retryable = error.retryable
+        raise told from error
 
 
 def _copy_standing(standing: Path, release: Path) -> bool:

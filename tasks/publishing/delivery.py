@@ -6,7 +6,8 @@ retention dropped. The steps are the same after a release, after a withdrawal an
 that was interrupted, so doing it again is always safe and finishes what was begun.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +63,16 @@ def targets_of(
 
 
 def to_all(
-    targets: Sequence[Target],
+    steps: Mapping[Target, Callable[[Target, Plan], str]],
     plan: Plan,
-    step: Callable[[Target, Plan], str],
     again: str,
     report: Callable[[str], object] = print,
 ) -> None:
     """Do a step, `deliver` or `mark`, at every target; one that fails does not stop the others.
 
     Args:
-        targets: of one dataset.
+        steps: what to do at each target of one dataset.
         plan: what they are to agree with.
-        step: what to do at each.
         again: the command that tries it again.
         report: gets a line for each that is done.
 
@@ -81,22 +80,43 @@ def to_all(
         TargetUnavailable: some failed, and one of the faults may pass.
         WorkspaceError: some failed, and doing it again will not help.
     """
-    faults: dict[str, ProofmintError] = {}
-    for target in targets:
+
+    def at(target: Target) -> None:
         try:
-            done = step(target, plan)
+            done = steps[target](target, plan)
         except ProofmintError as error:
-            faults[target.place] = error
+            kind = TargetUnavailable if error.retryable else WorkspaceError
+            raise kind(f"{target.place}: {error}") from error
         except OSError as error:
-            faults[target.place] = TargetUnavailable(f"{type(error).__name__}: {error}")
-        else:
-            report(f"{target.dataset}: {target.place}: {done}")
-    if faults:
-        n = f"{len(faults)} of {len(targets)}"
-        lines = [f"{place}: {error}" for place, error in faults.items()]
-        head = f"{targets[0].dataset}: {n} targets failed; the others are done, and `{again}` tries again:"
-        passing = any(error.retryable for error in faults.values())
-        raise (TargetUnavailable if passing else WorkspaceError)("\n  ".join([head, *lines]))
+            told = f"{target.place}: {type(error).__name__}: {error}"
+            raise TargetUnavailable(told) from error
+        report(f"{target.dataset}: {target.place}: {done}")
+
+    if faults := each(functools.partial(at, target) for target in steps):
+        n = f"{len(faults)} of {len(steps)} targets failed"
+        head = f"{plan.versions[-1].dataset}: {n}; the others are done, and `{again}` tries again:"
+        passing = any(error.retryable for error in faults)
+        message = "\n  ".join([head, *map(str, faults)])
+        raise (TargetUnavailable if passing else WorkspaceError)(message)
+
+
+def each(steps: Iterable[Callable[[], None]]) -> list[ProofmintError]:
+    """Take steps, none of which is kept from being taken by the fault of another; return the faults.
+
+    One that no message of ours tells of is raised at the end.
+    """
+    faults: list[ProofmintError] = []
+    unexpected: Exception | None = None
+    for step in steps:
+        try:
+            step()
+        except ProofmintError as error:
+            faults.append(error)
+        except Exception as error:
+            unexpected = unexpected or error
+    if unexpected is not None:
+        raise unexpected
+    return faults
 
 
 def deliver(target: Target, plan: Plan) -> str:

@@ -24,6 +24,7 @@ from tasks.errors import (
     VerificationError,
     WorkspaceError,
 )
+from tasks.publishing.targets.delta import DeltaTarget
 from tasks.publishing.verification import attestation_of, verify_release
 from tasks.tracking import ALIAS, open_tracker
 from tasks.workspace import git, state_of
@@ -144,6 +145,36 @@ def test_withdrawn_is_said_everywhere(project: Path, capsys: pytest.CaptureFixtu
     assert not (out / "current").is_symlink()
     with pytest.raises(VerificationError, match="WITHDRAWN"):
         verify(project / "releases" / DATASET)
+
+
+def test_the_withdrawal_is_told_where_no_other_version_can_be_brought(project: Path) -> None:
+    publish_to(project, {"type": "delta", "path": "../lake"}, {"type": "folder", "path": "../out"})
+    release(project, DATASET)
+    shutil.rmtree(project / ".dvc" / "cache" / "files")  # as in a clone
+    with pytest.raises(WorkspaceError, match=rf"(?s)bytes of {DATASET}@v1 .*run the same command"):
+        withdraw(project, DATASET, "v2", REASON)
+    out = project.parent / "out" / DATASET
+    assert version_of(out / "current") == "v1"
+    for copy in (out / "v2", project / "releases" / DATASET):
+        with pytest.raises(VerificationError, match="WITHDRAWN"):
+            verify(copy)
+    assert (project.parent / "lake" / DATASET / "v2.withdrawn.json").exists()
+
+
+@pytest.mark.parametrize("fault", [ValueError("of ours"), OSError("of the disk")])
+def test_a_fault_of_one_target_stops_no_other(
+    project: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_to(project, {"type": "delta", "path": "../lake"}, {"type": "folder", "path": "../out"})
+
+    def fails(_: DeltaTarget) -> dict[int, str]:
+        raise fault
+
+    monkeypatch.setattr(DeltaTarget, "held", fails)
+    with pytest.raises((ValueError, TargetUnavailable), match=r"of ours|OSError: of the disk"):
+        withdraw(project, DATASET, "v2", REASON)
+    assert version_of(project.parent / "out" / DATASET / "current") == "v1"
+    assert version_of(project / "releases" / DATASET) == "v1"
 
 
 def test_what_was_withdrawn_is_not_released_again(project: Path) -> None:

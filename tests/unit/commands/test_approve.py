@@ -15,7 +15,8 @@ from tasks.commands.approval_request import request_of
 from tasks.commands.approve import approve
 from tasks.commands.release import make_release
 from tasks.commands.verify import verify
-from tasks.errors import NotApproved, ParamsError, VerificationError
+from tasks.commands.withdraw import withdraw
+from tasks.errors import GateRefused, NotApproved, ParamsError, VerificationError
 from tasks.publishing.attestation import ReleaseFacts, attest, read_attestation
 from tasks.publishing.keys import signing_key
 from tasks.workspace import dvc, git
@@ -165,3 +166,11 @@ def test_an_attestation_with_a_yes_to_another_release_is_refused(
     attest(project / "releases" / DATASET, place, facts, signing_key(tmp_path))
     with pytest.raises(VerificationError, match="not a statement about a release"):
         read_attestation(place, None)
+
+
+def test_what_was_withdrawn_is_not_asked_about(project: Path) -> None:
+    say_yes(project, request_of(project, DATASET).digest)
+    assert make_release(project, DATASET).version.name == "v2"
+    withdraw(project, DATASET, "v2", "It was wrong.")
+    with pytest.raises(GateRefused, match="byte for byte v2"):
+        say_yes(project, None)
