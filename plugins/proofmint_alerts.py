@@ -10,6 +10,9 @@ import html
 import json
 import logging
 import os
+import queue
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +31,9 @@ EVENTS = {
     "late": "is late",
 }
 """What is told of, and how a subject says it."""
+
+ENDED = {"success", "failed"}
+"""States of a run that nothing follows on."""
 
 _BY_ERROR = {"GateRefused": "refused", "NotApproved": "not_approved"}
 
@@ -68,10 +74,16 @@ class Alert(BaseNotifier):
 async def late(
     context: Mapping[str, Any], *, minutes: int, mail: Sequence[str], webhook: str | None
 ) -> None:
-    """Tell of a run that has taken longer than it may; Airflow's triggerer calls this."""
+    """Tell of a run that has taken longer than it may; Airflow's triggerer calls this.
+
+    Airflow calls for a run that has failed before its deadline, too: that one has been told of.
+    """
     from asgiref.sync import sync_to_async
 
     run = context["dag_run"]
+    if run["state"] in ENDED:
+        _log.info("the run %s of %s had ended (%s)", run["dag_run_id"], run["dag_id"], run["state"])
+        return
     facts = {"dataset": run["dag_id"], "run": run["dag_run_id"], "task": None}
     message = f"The run has not ended after {minutes} min; it goes on."
     alert = {**facts, "event": "late", "error": None, "message": message, "links": _links(facts)}
@@ -87,7 +99,10 @@ def send(alert: Mapping[str, Any], mail: Sequence[str], webhook: str | None) -> 
             deliver()
         except Exception as error:  # whatever it is, the run has ended as it has
             # Its text may hold the address, which is a secret where it is a webhook's.
-            _log.error("cannot send the alert %r by %s: %s", subject, way, type(error).__name__)
+            status = getattr(error, "code", "")
+            _log.error(
+                "cannot send the alert %r by %s: %s %s", subject, way, type(error).__name__, status
+            )
         else:
             _log.info("sent the alert %r by %s", subject, way)
 
@@ -150,5 +165,35 @@ def _post(subject: str, alert: Mapping[str, Any], name: str) -> None:
         data=json.dumps({"text": text, **alert}).encode(),
         headers={"Content-Type": "application/json", "User-Agent": "Proofmint"},
     )
-    with urllib.request.urlopen(message, timeout=ATTEMPT_SECONDS):  # noqa: S310
-        pass
+    _open(message)
+
+
+def _open(message: urllib.request.Request) -> None:
+    """Send it, in ATTEMPT_SECONDS in all: a timeout of urllib is for each byte that may come."""
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            opener = urllib.request.build_opener(_NoRedirect)
+            opener.open(message, timeout=ATTEMPT_SECONDS).close()
+        except Exception as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is an answer, too
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=attempt, daemon=True).start()
+    try:
+        error = outcome.get(timeout=ATTEMPT_SECONDS)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: what is posted would arrive elsewhere as a GET without the alert."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none; urllib then raises the status."""

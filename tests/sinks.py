@@ -52,13 +52,18 @@ def mail_sink() -> Iterator[Sink]:
 
 @contextlib.contextmanager
 def webhook_sink(status: int = 200) -> Iterator[Sink]:
-    """An HTTP server on loopback that answers each POST with a status."""
+    """An HTTP server on loopback that answers each POST with a status, and each GET with 200."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
             sink.posts.append(json.loads(content))
             self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

@@ -14,7 +14,7 @@ CHART_KEYS = {
     "": "airflowHome airflowLocalSettings airflowVersion allowPodLaunching apiSecretKeySecretName apiServer config"
     " createUserJob dagProcessor data defaultAirflowTag executor fernetKeySecretName gid images jwtSecretName logs"
     " migrateDatabaseJob postgresql redis scheduler securityContexts statsd triggerer uid volumes workers",
-    "apiServer": "extraVolumeMounts resources",
+    "apiServer": "env extraVolumeMounts resources",
     "createUserJob": "enabled",
     "dagProcessor": "enabled extraVolumeMounts resources",
     "data": "metadataSecretName",
@@ -52,6 +52,15 @@ def test_every_setting_is_one_of_airflow() -> None:
     for section, options in _values()["config"].items():
         for name in options if section != "kubernetes_executor" else ():
             assert name in conf.configuration_description[section]["options"], f"{section}.{name}"
+
+
+def test_an_outage_is_outlived_and_the_catalogue_links_as_under_compose() -> None:
+    values = _values()
+    settings = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+    for name, value in values["config"]["workers"].items():
+        assert settings["x-airflow-settings"][f"AIRFLOW__WORKERS__{name.upper()}"] == str(value)
+    given = {each["name"] for each in values["apiServer"]["env"]}
+    assert given <= settings["x-airflow-environment"].keys()
 
 
 def test_everything_mounted_is_a_volume() -> None:
