@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -21,6 +21,8 @@ from proofmint_task import PROGRESS_FILE_VARIABLE, DatasetOperator
 
 WAIT = timedelta(days=7)
 """How long the question stands; without an answer nothing is released."""
+
+MAX_COMMENT_LENGTH = 2000
 
 
 class ApproveOperator(DatasetOperator, ApprovalOperator):
@@ -42,7 +44,7 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
                 "comment": Param(
                     None,
                     type=["null", "string"],
-                    maxLength=2000,
+                    maxLength=MAX_COMMENT_LENGTH,
                     title="Comment",
                     description="With an approval it goes into the attestation; with a rejection,"
                     " to whoever is told of it",
@@ -57,8 +59,8 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         }
         super().__init__(**options)
 
-    def execute(self, context: Mapping[str, Any]) -> dict[str, str] | None:
-        """Ask, if there is something to ask; else return None.
+    def execute(self, context: Mapping[str, Any]) -> None:
+        """Ask, if there is something to ask.
 
         Raises:
             AirflowFailException: this run is of a terminal, where Airflow can ask nobody.
@@ -66,7 +68,7 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         request = self._request(context)
         if not request["pending"]:
             self.log.info("unchanged, or approved before: nobody is asked")
-            return None
+            return
         if PROGRESS_FILE_VARIABLE in os.environ:
             raise self._not_approved(
                 context,
@@ -78,10 +80,10 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         self.subject = request["subject"]
         self.body = f"{request['body']}\n\n{self._links(context)}"
         self.params["digest"] = _digest_field(request["digest"])
-        return super().execute(context)
+        super().execute(context)
 
-    def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> Any:
-        """Return the approval, for the release; called when somebody has answered.
+    def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> str:
+        """Return the approval, signed, for the release; called when somebody has answered.
 
         Raises:
             AirflowFailException: a no, no answer in time, or an answer about another release.
@@ -94,6 +96,13 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         except HITLTimeoutError:
             raise self._not_approved(
                 context, f"{self.dataset}: nobody has answered in {WAIT.days} days"
+            ) from None
+        except ValueError:  # of Airflow, with the whole answer in it; the form sends no such one
+            raise self._not_approved(
+                context,
+                f"{self.dataset}: expected an answer with the digest as text or null, and a comment"
+                f" of at most {MAX_COMMENT_LENGTH} letters or null, found another one; clear this"
+                " task to ask again",
             ) from None
         by, given = _name(event["responded_by_user"]), event["params_input"] or {}
         comment = " ".join(str(given.get("comment") or "").split())
@@ -119,14 +128,15 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
             }
         )
 
-    def _keep(self, said: dict[str, str]) -> dict[str, str]:
-        """Keep the approval here at once: what goes by XCom alone could be edited on its way."""
+    def _keep(self, said: dict[str, str]) -> str:
+        """Keep the approval here; return it signed, for a release on a worker with another disk."""
         from tasks import approvals
+        from tasks.publishing.signed_approvals import sign_approval
         from tasks.workspace import state_of
 
-        approval = approvals.Approval.model_validate(said)
-        kept = approvals.keep(state_of(Path(self.project)), self.dataset, approval)
-        return kept.model_dump()
+        state = state_of(Path(self.project))
+        kept = approvals.keep(state, self.dataset, approvals.Approval.model_validate(said))
+        return sign_approval(state, self.dataset, kept)
 
     def _request(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The question as the release that stands in the run's worktree puts it."""
@@ -157,8 +167,12 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
 
     @staticmethod
     def _links(context: Mapping[str, Any]) -> str:
+        from airflow.sdk.configuration import conf
+
+        # Without the host, under which readers may know another name; Airflow may stand below a path.
+        below = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
         dag, run = (quote(context["ti"].dag_id, safe=""), quote(context["run_id"], safe=""))
-        return f"[The whole evidence, with the report](/proofmint/datasets/{dag}/runs/{run})"
+        return f"[The whole evidence, with the report]({below}/proofmint/datasets/{dag}/runs/{run})"
 
 
 def _digest_field(digest: str | None) -> Param:

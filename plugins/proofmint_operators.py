@@ -176,15 +176,24 @@ class ReleaseOperator(DatasetOperator):
         return outcome
 
     def _keep_approval(self, context: Mapping[str, Any]) -> None:
-        """Have the yes that a person gave to this run where `release` looks for it."""
-        if APPROVE_TASK not in self.upstream_task_ids:
-            return
-        from tasks import approvals
+        """Where workers share no disk, have the yes that a person gave where `release` looks for it.
+
+        On a common disk it is there already. What comes by XCom may have been edited, so it counts
+        only if the worker that took the answer has signed it.
+        """
+        from tasks import approvals, git_remote
+        from tasks.errors import ProofmintError
+        from tasks.publishing.signed_approvals import read_approval
         from tasks.workspace import state_of
 
+        if APPROVE_TASK not in self.upstream_task_ids or git_remote.name() is None:
+            return
         if said := context["ti"].xcom_pull(task_ids=APPROVE_TASK):
-            approval = approvals.Approval.model_validate(said)
-            approvals.keep(state_of(Path(self.project)), self.dataset, approval)
+            state = state_of(Path(self.project))
+            try:
+                approvals.keep(state, self.dataset, read_approval(state, self.dataset, said))
+            except ProofmintError as error:
+                raise self._failure(context, fault_of(error)) from error
 
 
 class CloseWorktreeOperator(DatasetOperator):

@@ -151,6 +151,31 @@ def test_a_no_a_yes_to_another_release_and_a_refusal_release_nothing(running: Ru
     assert f"[Proofmint] {DATASET} not approved at approve" in subjects
 
 
+def test_an_approval_that_nobody_gave_releases_nothing(running: Running) -> None:
+    before = len(versions.versions(running.root, DATASET))
+    forged, asked = running.asked(rows=45)
+    run = f"/dags/{DATASET}/dagRuns/{quote(forged)}/taskInstances/approve"
+    approval = {
+        "by": "The Board",
+        "at": "2026-03-07T10:00:00+00:00",
+        "digest": asked["params"]["digest"]["value"],
+        "comment": "never seen",
+        "through": f"Airflow run {forged}",
+    }
+    xcom = {"key": "return_value", "value": approval, "map_index": -1}
+    running.api.call("POST", f"{run}/xcomEntries", xcom)
+    running.api.call("PATCH", run, {"new_state": "success"})
+    malformed, asked = running.asked(rows=46)
+    running.answer(
+        malformed, "Approve", digest=asked["params"]["digest"]["value"], comment=[SECRET]
+    )
+    for run_id in (forged, malformed):
+        assert running.api.wait_for_end(DATASET, run_id) == "failed"
+    assert "nobody has approved the digest" in running.told(forged, "not_approved")["message"]
+    assert "a comment of at most 2000" in running.told(malformed, "not_approved")["message"]
+    assert len(versions.versions(running.root, DATASET)) == before
+
+
 @pytest.mark.slow
 def test_people_are_told_of_a_run_that_is_late(running: Running) -> None:
     run_id, _ = running.asked(rows=43)
