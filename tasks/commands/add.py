@@ -5,7 +5,6 @@ gates are learned from it. Only when all of that went well, the entry of params.
 are written; nothing that is there already is ever changed.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,9 @@ from tasks.encoding.columns.base import COMMON_ROWS
 from tasks.encoding.columns.categorical import SUPPRESSED
 from tasks.errors import ParamsError, WorkspaceError
 from tasks.gates.learn.files import write_text
-from tasks.params import NAME_PATTERN, PARAMS_FILE, DatasetParams, parse, read_yaml
+from tasks.params import PARAMS_FILE, DatasetParams, parse, read_yaml
+from tasks.partitions import base_of, key_of
+from tasks.pipeline import MAINTENANCE, is_name
 from tasks.privacy.pii.actions import proposed
 from tasks.schema import SCHEMA_FILE, DatasetSchema
 from tasks.sources._between import check_schema
@@ -131,9 +132,15 @@ def _check_pairs(schema: DatasetSchema) -> None:
 
 
 def _check_free(root: Path, name: str, at: Layout) -> None:
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not is_name(name):
         raise ParamsError(
-            f"expected --name of small letters, digits and _, beginning with a letter; found {name!r}"
+            "expected --name of small letters, digits and _, beginning with a letter, and not"
+            f" {MAINTENANCE}; found {name!r}"
+        )
+    if key_of(name) is not None:
+        raise ParamsError(
+            f"expected --name of a dataset; found {name!r}, which is that of a partition of"
+            f" {base_of(name)!r}"
         )
     datasets = read_yaml(root / PARAMS_FILE).get("datasets")
     if not isinstance(datasets, dict):

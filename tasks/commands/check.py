@@ -11,6 +11,8 @@ from tasks.evaluation.base import choose
 from tasks.metrics import Family
 from tasks.params import PARAMS_FILE, DatasetParams, load_dataset
 from tasks.partitions import EXAMPLES, PartitionError, parse
+from tasks.pipeline import PipelineError
+from tasks.pipeline import load_dataset as load_pipeline
 from tasks.publishing.delivery import targets_of
 from tasks.sources.base import Source
 from tasks.training.model import generator_class, generator_params
@@ -37,6 +39,10 @@ def check(root: Path, dataset: str) -> int:
 def check_settings(root: Path, dataset: str) -> None:
     """What `check` does, without a word where all is well."""
     params = load_dataset(root / PARAMS_FILE, dataset)
+    try:
+        load_pipeline(root, dataset)  # as its DAG is made
+    except PipelineError as error:
+        raise ParamsError(str(error)) from error
     where = f"datasets.{dataset}"
     _check_source(params, where, project_of(root))
     _check_cleaning(params, where)

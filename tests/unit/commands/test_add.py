@@ -1,5 +1,6 @@
 """`proofmint add` and `proofmint profile`: what they find out, write, and leave alone."""
 
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -26,7 +27,8 @@ ENTRY = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"]["breast_c
 def root(tmp_path: Path) -> Path:
     """A project of one dataset, a CSV file and a SQLite database of people."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     rng, fake = np.random.default_rng(0), Faker("en_GB", use_weighting=False)
     fake.seed_instance(0)
     people = [
@@ -203,6 +205,8 @@ def test_nothing_that_is_there_is_changed(root):
         ("people.csv", {"settings": ["delimiter"]}, ParamsError, "expected --set KEY=VALUE"),
         ("people.csv", {"settings": ["delimitr=;"]}, ParamsError, "delimitr: unknown key"),
         (".", {"name": "Big Name"}, ParamsError, "expected --name of small letters"),
+        (".", {"name": "proofmint_maintenance"}, ParamsError, "and not proofmint_maintenance"),
+        (".", {"name": "bills__2026"}, ParamsError, "that of a partition of 'bills'"),
         ("great_expectations", {}, ParamsError, "expected a folder of images"),
     ],
 )

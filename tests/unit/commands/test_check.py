@@ -13,7 +13,8 @@ from tests.projects import REPOSITORY
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
     shutil.copytree(REPOSITORY / "great_expectations", tmp_path / "great_expectations")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     return tmp_path
@@ -62,6 +63,14 @@ def test_a_wrong_setting_is_named(changes: dict[str, Any], message: str, project
     _change(project, **changes)
     with pytest.raises(ParamsError, match=message):
         check(project, "breast_cancer")
+
+
+def test_a_name_of_a_partition_is_no_name_of_a_dataset(project: Path) -> None:
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    content["datasets"]["bills__2026"] = content["datasets"]["breast_cancer"]
+    (project / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ParamsError, match="is that of a partition of 'bills'"):
+        check(project, "bills__2026")
 
 
 def test_a_missing_suite_is_named(project: Path) -> None:
