@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 
 from tasks import versions
+from tasks.releases import open_release
 from tasks.worktrees import path_of
 from tests.api_server import ApiServer, api_server
 from tests.projects import REPOSITORY
@@ -176,6 +179,24 @@ def test_every_file_is_served_as_it_was_released(visitors: Visitors) -> None:
         assert f"{rows} synthetic rows" in visitors.text("ann", f"{HERE}/versions/{name}")
 
 
+@pytest.mark.parametrize("path", ["README.md", "report.html", "data/patients/part-00000.parquet"])
+def test_a_file_that_was_changed_is_not_served(visitors: Visitors, path: str) -> None:
+    version = versions.newest(visitors.server.project, DATASET)
+    assert version is not None
+    place = open_release(visitors.server.project, version).place(path)
+    content, mode = place.read_bytes(), place.stat().st_mode
+    place.chmod(0o644)
+    place.write_bytes(content + b"TAMPERED")
+    try:
+        answer = visitors.server.get(f"{HERE}/versions/v2/files/{path}", visitors.tokens["ann"])
+        assert answer.status == 503
+        assert "was changed since it was released" in answer.text
+        assert b"TAMPERED" not in answer.content
+    finally:
+        place.write_bytes(content)
+        place.chmod(mode)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -204,6 +225,9 @@ def test_a_withdrawn_version_and_a_refusal_are_explained(visitors: Visitors) -> 
     release, dataset = visitors.text("ann", f"{HERE}/versions/v1"), visitors.text("ann", HERE)
     assert "Withdrawn" in release
     assert "Do not use it" in release
+    assert "Use it" not in release
+    assert "Use it" in visitors.text("ann", f"{HERE}/versions/v2")
+    assert f'{HERE}/versions/v2">Release v2</a>' in dataset
     assert f'{HERE}/versions/v2">v2</a> stands' in release
     assert "Refused at the gate of the release" in dataset
     assert "Column shapes, error (%) must be at most 10" in dataset
@@ -227,6 +251,20 @@ def test_a_run_is_shown_with_its_gates(visitors: Visitors) -> None:
     assert "It has not ended yet." in run
     assert run.count("not reached") == 4
     assert visitors.status("ben", address) == 403
+
+
+def test_a_run_whose_release_was_withdrawn_says_so(visitors: Visitors) -> None:
+    withdrawn, _ = versions.versions(visitors.server.project, DATASET)
+    token, there = visitors.tokens["admin"], f"/api/v2/dags/{DATASET}/dagRuns"
+    asked = {"dag_run_id": "withdrawn", "logical_date": None}
+    assert visitors.server.api("POST", there, token, asked).status == 200
+    said = {"key": "return_value", "value": {"version": "v1", "commit": withdrawn.commit}}
+    place = f"{there}/withdrawn/taskInstances/release/xcomEntries"
+    assert visitors.server.api("POST", place, token, said).status == 201
+    page = visitors.text("ann", f"{HERE}/runs/withdrawn")
+    assert "It released v1, which was withdrawn since." in page
+    assert "A column &lt;b&gt;held&lt;/b&gt; addresses" in page
+    assert f'class="button" href="{HERE}/versions/v1"' in page
 
 
 def test_who_is_asked_to_approve_a_run_sees_what_it_would_release(visitors: Visitors) -> None:
@@ -278,14 +316,51 @@ def test_who_loses_a_role_loses_the_dataset(visitors: Visitors) -> None:
     assert visitors.status("ben", HERE) == 403
 
 
+@pytest.mark.parametrize("path", ["/proofmint/datasets/a%00b", f"{HERE}/runs/a%00b"])
+def test_no_name_holds_a_nul(visitors: Visitors, path: str) -> None:
+    assert visitors.server.get(path).status == 401
+    assert visitors.status("admin", path) == 404
+
+
+WRONG_ENTRIES: dict[Any, Any] = {
+    2024: {},
+    None: {},
+    "empty": None,
+    "targets": {"publish": {"to": "x"}},
+    "target": {"publish": {"to": [None]}},
+    "operators": {"access": {"roles": ["Team A"], "operators": 5}},
+}
+
+
+def test_a_wrong_entry_is_shown_as_wrong_and_stops_no_other(visitors: Visitors) -> None:
+    params = visitors.server.project / "params.yaml"
+    text = params.read_text()
+    project = yaml.safe_load(text)
+    right = project["datasets"][DATASET]
+    for name, wrong in WRONG_ENTRIES.items():
+        project["datasets"][name] = wrong and {**right, **wrong}
+    try:
+        params.write_text(yaml.safe_dump(project, sort_keys=False))
+        page = visitors.text("admin", "/proofmint/")
+        assert page.count("not ready") == page.count('class="fault"') == len(WRONG_ENTRIES)
+        assert visitors.text("ann", HERE).count("cannot be used") == 0
+        for name in ("empty", "targets", "target", "operators"):
+            assert "cannot be used" in visitors.text("admin", f"/proofmint/datasets/{name}")
+        for name in ("2024", "None"):
+            assert visitors.status("admin", f"/proofmint/datasets/{name}") == 404
+    finally:
+        params.write_text(text)
+
+
 def test_pages_work_from_a_project_that_is_not_whole(visitors: Visitors) -> None:
     params = visitors.server.project / "params.yaml"
     text = params.read_text()
     try:
-        params.write_text("datasets: [")
-        answer = visitors.server.get("/proofmint/", visitors.tokens["admin"])
-        assert answer.status == 503
-        assert "is not YAML" in answer.text or "cannot read" in answer.text
-        assert str(Path(visitors.server.project)) not in answer.text
+        for content in (b"datasets: [", b"\xff\xfe"):
+            params.write_bytes(content)
+            answer = visitors.server.get("/proofmint/", visitors.tokens["admin"])
+            assert answer.status == 503
+            assert "cannot read" in answer.text
+            assert str(Path(visitors.server.project)) not in answer.text
     finally:
         params.write_text(text)
