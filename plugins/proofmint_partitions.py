@@ -40,7 +40,7 @@ def form_of(params: Mapping[str, Any]) -> dict[str, Param]:
             title="Partition",
             description=f"A {by}, such as {EXAMPLES[by]}; empty: the last one that has ended",
             type=["null", "string"],
-            pattern=f"^{PATTERNS[by]}$",
+            pattern=f"^{PATTERNS[by]}$(?!\\n)",  # before a line's end is `$`, too
         )
     }
 

@@ -29,9 +29,9 @@ MAX_NAME_LENGTH = 63
 EXAMPLES = {"day": "2026-03-07", "week": "2026-W10", "month": "2026-03", "year": "2026"}
 
 PATTERNS = {
-    "day": "([0-9]{4})-([0-9]{2})-([0-9]{2})",
-    "week": "([0-9]{4})-W([0-9]{2})",
-    "month": "([0-9]{4})-([0-9]{2})",
+    "day": "([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+    "week": "([0-9]{4})-W(0[1-9]|[1-4][0-9]|5[0-3])",
+    "month": "([0-9]{4})-(0[1-9]|1[0-2])",
     "year": "([0-9]{4})",
 }
 """The form of a key, for whoever wants it before there is one, such as a form."""
@@ -91,7 +91,7 @@ def parse(key: str, by: str) -> Partition:
     match = re.fullmatch(PATTERNS[by], key)
     try:
         if match is None:
-            raise ValueError("it has another form")
+            raise ValueError(f"there is no such {by}")
         year, *rest = (int(part) for part in match.groups())
         if by == "week":
             return _from(date.fromisocalendar(year, rest[0], 1), by)

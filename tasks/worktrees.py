@@ -33,7 +33,7 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.errors import ParamsError, WorkspaceError
 from tasks.partitions import PartitionError, base_of, key_of, parse
-from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, load_dataset, load_each
+from tasks.pipeline import PARAMS_FILE, PIPELINE_FILE, PipelineError, load_dataset, load_each
 from tasks.workspace import Gate, Layout, dvc, git, locked, state_of
 
 LOCK_FILE = "dvc.lock"
@@ -156,20 +156,20 @@ def own_worktree(project: Path, dataset: str, name: str, record: RunRecord) -> I
 
 
 def uncommitted(root: Path, dataset: str) -> tuple[str, ...]:
-    """Files that decide what the stages of a dataset do and that differ from the commit."""
+    """Files that decide what the stages of a dataset do and that differ from the commit.
+
+    Raises:
+        ParamsError: the dataset's entry is wrong by now, or stands where a partition's would.
+    """
     # The project has the partitioned dataset, and only worktrees have the partition.
-    stages = load_dataset(root, dataset if dataset in load_each(root) else base_of(dataset)).stages
+    try:
+        known = dataset if dataset in load_each(root) else base_of(dataset)
+        stages = load_dataset(root, known).stages
+    except PipelineError as error:
+        raise ParamsError(str(error)) from error
     paths = {PIPELINE_FILE, PARAMS_FILE, "tasks", *(dep for stage in stages for dep in stage.deps)}
-    listing = git(
-        root,
-        "status",
-        "--porcelain",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--",
-        *sorted(paths),
-    )
+    asked = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    listing = git(root, *asked, "--", *sorted(paths))
     # `git` strips the leading space of ` M file`, so the path is found behind the letters.
     return tuple(
         sorted(entry.strip().split(" ", 1)[1].strip() for entry in listing.split("\0") if entry)
@@ -191,14 +191,14 @@ def narrow(text: str, dataset: str, overrides: Mapping[str, Any] | None = None) 
         content = yaml.load(text)
         datasets = content["datasets"]
         entry = datasets[dataset] if dataset in datasets else _entry_of(datasets, dataset)
-    except (YAMLError, KeyError, TypeError) as error:
+        _override(entry, {k: v for k, v in (overrides or {}).items() if v is not None})
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ParamsError(
             f"the committed {PARAMS_FILE} has no dataset {dataset!r} that can be read;"
             " write it and commit it"
         ) from error
     for other in [name for name in datasets if name != dataset]:
         del datasets[other]
-    _override(entry, {k: v for k, v in (overrides or {}).items() if v is not None})
     stream = io.StringIO()
     yaml.dump(content, stream)
     return stream.getvalue()
@@ -326,10 +326,8 @@ def _dvc_settings(project: Path, place: Path) -> configparser.ConfigParser:
     folder = project / ".dvc"
     settings = configparser.ConfigParser(interpolation=None, strict=False)
     settings.optionxform = str  # type: ignore[method-assign,assignment]
+    settings.read_dict({"core": {}, "cache": {}})
     settings.read([folder / "config", folder / "config.local"], encoding="utf-8")
-    for section in ("core", "cache"):
-        if not settings.has_section(section):
-            settings.add_section(section)
     for section in settings.sections():
         url = settings.get(section, "url", fallback="").strip("'\"")
         if url and "://" not in url and not Path(url).is_absolute():

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import get_args
 
+from croniter import croniter  # type: ignore[import-untyped]
+
 from tasks import registry
 from tasks.augmentation.rows import augmentation_settings
 from tasks.cleaning.plan import plan
@@ -19,6 +21,9 @@ from tasks.training.model import generator_class, generator_params
 from tasks.training.parents import find_parent
 from tasks.training.private import check_private_dataset
 from tasks.workspace import Layout, project_of
+
+_QUARTERLY = "0 0 1 */3 *"
+"""As Airflow has it; croniter knows the other presets by itself."""
 
 
 def check(root: Path, dataset: str) -> int:
@@ -44,6 +49,7 @@ def check_settings(root: Path, dataset: str) -> None:
     except PipelineError as error:
         raise ParamsError(str(error)) from error
     where = f"datasets.{dataset}"
+    _check_schedule(params.schedule, f"{where}.schedule")
     _check_source(params, where, project_of(root))
     _check_cleaning(params, where)
     if params.balance.method == "augment":
@@ -52,6 +58,19 @@ def check_settings(root: Path, dataset: str) -> None:
     _check_metrics(params, where)
     _check_targets(params, dataset, where, project_of(root))
     _check_suites(root, dataset)
+
+
+def _check_schedule(given: str | None, where: str) -> None:
+    """What Airflow can make no DAG of, and times that never come."""
+    if given in (None, "@once"):
+        return
+    try:
+        croniter(_QUARTERLY if given == "@quarterly" else given).get_next()
+    except ValueError as error:
+        raise ParamsError(
+            f"{where}: expected a cron expression of times that come, @hourly, @daily, @weekly,"
+            f" @monthly, @quarterly, @yearly, @once or null; found {given!r}: {error}"
+        ) from error
 
 
 def _check_name(package: str, name: str, where: str) -> None:

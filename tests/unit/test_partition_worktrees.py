@@ -69,7 +69,7 @@ def test_its_suites_are_those_of_the_dataset_under_its_name(project: Path) -> No
     ("name", "told"),
     [
         ("breast_cancer__2026", "such as 2026-03; found '2026'"),
-        ("breast_cancer__2026_13", "month must be in 1..12"),
+        ("breast_cancer__2026_13", "found '2026-13': there is no such month"),
         ("digits__2026_03", "to say `partition:`"),
         ("nobody__2026_03", "has no dataset 'nobody__2026_03'"),
     ],
@@ -103,6 +103,15 @@ def test_a_dataset_may_not_be_called_like_a_partition(project: Path) -> None:
     found = pipeline.load_each(project)["digits__2026_03"]
     assert isinstance(found, PipelineError)
     assert "give the dataset another" in str(found)
+
+
+def test_an_entry_in_the_place_of_a_partition_is_told_of_to_its_runs(project: Path) -> None:
+    name = "breast_cancer__2026_03"
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["datasets"][name] = content["datasets"]["digits"]
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(ParamsError, match="give the dataset another"):
+        open_worktree(project, name, "a run")
 
 
 @pytest.mark.parametrize("other", ["watermark", "between"])

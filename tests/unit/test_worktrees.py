@@ -243,7 +243,13 @@ def test_settings_that_no_run_may_set_are_refused() -> None:
         narrow(PARAMS, "iris", {"license": "none"})
 
 
-@pytest.mark.parametrize("text", ["datasets: [", "datasets: 3", "", "other: {}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("datasets: [", "datasets: 3", "", "other: {}", "datasets: {iris: }"),
+        *("datasets: {iris: {kind: 7}}", "datasets: {iris: {day: 2026-02-31}}"),
+    ],
+)
 def test_params_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(ParamsError):
         narrow(text, "iris")

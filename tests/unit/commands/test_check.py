@@ -56,6 +56,11 @@ def test_the_demo_is_fine(dataset: str, project: Path, capsys: pytest.CaptureFix
         ({"clean": {"drop_dups": True}}, r"breast_cancer\.clean: unknown keys \['drop_dups'\]"),
         ({"clean": {"units": {"a": {"from": "in", "to": "kg"}}}}, r"a: expected units of one qua"),
         ({"clean": {"types": {"a": "integer"}}}, r"breast_cancer\.clean\.types(.|\n)*unknown type"),
+        ({"schedule": "@nightly"}, r"breast_cancer\.schedule: expected a cron expression"),
+        ({"schedule": "61 * * * *"}, r"schedule: .*found '61 \* \* \* \*': .*out of range"),
+        ({"schedule": "0 0 30 2 *"}, r"schedule: .*times that come"),
+        ({"schedule": "@continuous"}, r"schedule: .*found '@continuous'"),
+        ({"alerts": {"deadline_minutes": 10**13}}, r"deadline_minutes: .*less than or equal"),
         ({"seed": -1}, r"datasets.breast_cancer.seed: .*found -1"),
     ],
 )
@@ -71,6 +76,14 @@ def test_a_name_of_a_partition_is_no_name_of_a_dataset(project: Path) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ParamsError, match="is that of a partition of 'bills'"):
         check(project, "bills__2026")
+
+
+@pytest.mark.parametrize(
+    "schedule", ["@quarterly", "@daily", "0 3 * * 1-5", "0 0 29 2 *", "@once", None]
+)
+def test_a_schedule_that_airflow_keeps_is_fine(schedule: str | None, project: Path) -> None:
+    _change(project, schedule=schedule)
+    assert check(project, "breast_cancer") == 0
 
 
 def test_a_missing_suite_is_named(project: Path) -> None:
