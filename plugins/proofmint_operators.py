@@ -9,7 +9,7 @@ so that CUDA starts fresh and nothing heavy is ever imported into Airflow.
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 from proofmint_metrics import count_release, measure_stage
+from proofmint_partitions import FIELD
 from proofmint_task import LOCK_KEY, RECORD_KEY, DatasetOperator, fault_of, report
 
 from tasks.partitions import key_of
@@ -33,21 +34,38 @@ class OpenWorktreeOperator(DatasetOperator):
     """Setup: make the run's worktree, with what the trigger form says, and check the settings."""
 
     def execute(self, context: Mapping[str, Any]) -> str:
-        """Return the worktree's folder."""
+        """Return the worktree's folder; where it fails, nothing is left of it."""
         from tasks import git_remote
         from tasks.errors import ProofmintError
-        from tasks.worktrees import OVERRIDES
+        from tasks.worktrees import OVERRIDES, close_worktree
 
         overrides = {name: context["params"].get(name) for name in OVERRIDES}
         try:
+            self._check_form(context, known={*OVERRIDES, FIELD} if self.partition else OVERRIDES)
             record = self._begin(context, overrides) if git_remote.name() else None
             if record is None:
                 self._open(context, overrides)
         except ProofmintError as error:
             raise self._failure(context, fault_of(error)) from error
-        with self._opened(context, record) as root:
-            self._command(context, "tasks", "check", self.dataset)
+        try:
+            with self._opened(context, record) as root:
+                self._command(context, "tasks", "check", self.dataset)
+        except Exception:
+            if record is None:  # Airflow tears down nothing where the setup has failed
+                close_worktree(Path(self.project), self.dataset, context["run_id"])
+            raise
         return str(root)
+
+    @staticmethod
+    def _check_form(context: Mapping[str, Any], known: Collection[str]) -> None:
+        """That each setting of the run is one, which Airflow's form sees to, and its REST API not."""
+        from tasks.errors import ParamsError
+
+        if unknown := sorted((context["dag_run"].conf or {}).keys() - known):
+            raise ParamsError(
+                f"the run's settings: unknown {', '.join(unknown)}; choose among"
+                f" {', '.join(sorted(known))}"
+            )
 
     def _open(self, context: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
         from tasks.worktrees import open_worktree
