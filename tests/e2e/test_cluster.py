@@ -36,7 +36,7 @@ QUICK = {
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("cluster")
-    checkout = make_project(root / "checkout", epochs=8, patience=8, batch_size=32)
+    checkout = make_project(root / "checkout", epochs=60, patience=60, batch_size=32)
     settings = {"*": QUICK} | {
         worker: {"PROOFMINT_GIT_REMOTE": "origin"} for worker in ("worker-cpu", "worker-gpu")
     }
