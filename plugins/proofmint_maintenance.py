@@ -1,14 +1,13 @@
 """The operator of dags/maintenance.py."""
 
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
+from proofmint_stage_process import end_group, environment, start
 
 
 class PruneOperator(BaseOperator):
@@ -27,23 +26,12 @@ class PruneOperator(BaseOperator):
 
     def execute(self, context: Mapping[str, Any]) -> None:
         """Fail where a store could not be pruned."""
-        from tasks.workspace import stage_environment
-
         params = context["params"]
         dry = params["dry_run"] and context["dag_run"].run_type != "scheduled"
         arguments = ["prune", "--older-than", str(params["older_than_days"])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tasks", *arguments, *(["--dry-run"] if dry else [])],
-            cwd=self.project,
-            # Airflow's settings in here say that tasks may not come near its database.
-            env={k: v for k, v in stage_environment().items() if not k.startswith("AIRFLOW_")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "tasks", *arguments, *(["--dry-run"] if dry else [])]
+        # Airflow's own settings say that tasks may not come near its database.
+        self._process = start(command, Path(self.project), env=environment())
         try:
             for line in self._process.stdout or ():
                 self.log.info("%s", line.rstrip())
@@ -55,6 +43,5 @@ class PruneOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End what was started; what is half done is done by the next run."""
-        if (process := getattr(self, "_process", None)) and process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+        if process := getattr(self, "_process", None):
+            end_group(process.pid, process.poll)

@@ -1,4 +1,4 @@
-"""Processes of stages: one at a time for each task, ended as a group, and what they tell of their end."""
+"""Processes of stages: begun in a group and ended as one, one at a time for each task, and what they tell."""
 
 import contextlib
 import fcntl
@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,34 @@ def only_one(root: Path, task: str) -> Iterator[Any]:
             fcntl.flock(leader, fcntl.LOCK_EX)
         leader.truncate(0)
         yield leader
+
+
+def start(command: Sequence[str], folder: Path, **options: Any) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own; its output, errors too, is lines to read.
+
+    Args:
+        command: with its arguments.
+        folder: in which it works.
+        options: of `subprocess.Popen`, such as `env`.
+    """
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        **options,
+    )
+
+
+def environment() -> dict[str, str]:
+    """What a command inherits; Airflow's own settings hold passwords that are not its business."""
+    from tasks.workspace import stage_environment
+
+    return {k: v for k, v in stage_environment().items() if not k.startswith("AIRFLOW_")}
 
 
 def machine() -> str:

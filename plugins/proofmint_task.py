@@ -7,7 +7,6 @@ clone of the project. The tasks then hand each other small texts by XCom, and da
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from airflow.sdk.exceptions import (
 from proofmint_lineage import DatasetLineage
 from proofmint_metrics import count_fault
 from proofmint_partitions import partition_of
-from proofmint_stage_process import end_group, machine, only_one, told
+from proofmint_stage_process import end_group, environment, machine, only_one, start, told
 
 from tasks.partitions import PartitionError, base_of
 
@@ -122,21 +121,15 @@ class DatasetOperator(DatasetLineage, BaseOperator):
         root = self._worktree(context)
         with tempfile.TemporaryDirectory() as folder, only_one(root, self.task_id) as leader:
             fault = Path(folder) / "fault.json"
-            self._process = subprocess.Popen(
+            self._process = start(
                 [sys.executable, "-m", *arguments],
-                cwd=root,
+                root,
                 env={
                     **_environment(),
                     **(env or {}),
                     "PROOFMINT_FAULT_FILE": str(fault),
                     "PROOFMINT_RUN_ID": context["run_id"],
                 },
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
                 pass_fds=[leader.fileno()],
             )
             leader.write(f"{machine()} {self._process.pid}")
@@ -204,13 +197,9 @@ def fault_of(error: Any) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """What a stage inherits; Airflow's own settings hold passwords that are not its business."""
-    from tasks.workspace import stage_environment
-
     # Logs of a server are read by others; whoever runs a DAG at a terminal sees their own data.
     values = "shown" if PROGRESS_FILE_VARIABLE in os.environ else "withheld"
-    inherited = {k: v for k, v in stage_environment().items() if not k.startswith("AIRFLOW_")}
-    return {"PROOFMINT_LOG_VALUES": values, **inherited}
+    return {"PROOFMINT_LOG_VALUES": values, **environment()}
 
 
 def report(event: Mapping[str, Any]) -> None:
