@@ -316,6 +316,24 @@ def test_who_loses_a_role_loses_the_dataset(visitors: Visitors) -> None:
     assert visitors.status("ben", HERE) == 403
 
 
+def test_a_role_that_is_not_there_is_made_and_stops_no_dataset(visitors: Visitors) -> None:
+    project, token = visitors.server.project, visitors.tokens["admin"]
+    try:
+        set_access(project, {DATASET: {"roles": ["Team A", "Nobody's"], "operators": ["Team C"]}})
+        for _ in range(2):  # Airflow refuses all DAGs of the file first
+            visitors.server.read_dags()
+        found = json.loads(visitors.server.api("GET", "/api/v2/dags", token).content)["dags"]
+        assert {d["dag_id"]: d["has_import_errors"] for d in found} == {
+            DATASET: False,
+            OTHER: False,
+        }
+        assert "Team A, Nobody&#39;s, Team C" in visitors.text("ann", HERE)
+        assert visitors.status("eve", HERE) == 403
+    finally:
+        set_access(project, {DATASET: {"roles": ["Team A"]}})
+        visitors.server.read_dags()
+
+
 @pytest.mark.parametrize("path", ["/proofmint/datasets/a%00b", f"{HERE}/runs/a%00b"])
 def test_no_name_holds_a_nul(visitors: Visitors, path: str) -> None:
     assert visitors.server.get(path).status == 401
