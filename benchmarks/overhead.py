@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests' pr
 
 from tasks.commands.server_settings import servers_of
 from tasks.pipeline import Dataset, load_dataset
-from tests.airflow_api import Api
+from tests.airflow_rest import Airflow
 from tests.made_up import DATASET, make_project
 
 GOAL_OF_A_STAGE_SECONDS, GOAL_OF_A_RUN_SECONDS = 5, 60
@@ -34,9 +34,9 @@ def main() -> int:
         command = [sys.executable, "-m", "tasks"]
         try:
             subprocess.run([*command, "up"], cwd=root, env=env, check=True, capture_output=True)
-            api = Api(servers_of(root))
-            api.unpause(DATASET)
-            new, unchanged = (_run(api) for _ in range(2))
+            airflow = Airflow.of(servers_of(root))
+            airflow.unpause(DATASET)
+            new, unchanged = (_run(airflow) for _ in range(2))
         finally:
             subprocess.run([*command, "down"], cwd=root, env=env, check=False, capture_output=True)
         dataset = load_dataset(root, DATASET)
@@ -44,13 +44,13 @@ def main() -> int:
     return 0
 
 
-def _run(api: Api) -> dict[str, dict[str, Any]]:
+def _run(airflow: Airflow) -> dict[str, dict[str, Any]]:
     """The tasks of one run, after it has ended well."""
-    run_id = api.trigger(DATASET)
-    state = api.wait_for_end(DATASET, run_id)
+    run_id = airflow.trigger(DATASET)
+    state = airflow.end_of(DATASET, run_id)
     if state != "success":
         raise SystemExit(f"the run ended as {state}: nothing to measure")
-    return api.tasks(DATASET, run_id)
+    return airflow.tasks_of(DATASET, run_id)
 
 
 def _own_work(root: Path, dataset: Dataset, env: dict[str, str]) -> dict[str, float]:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tasks.commands.server_settings import Servers, password_of, servers_of  # noqa: E402
-from tests.airflow_api import Api, wait  # noqa: E402
+from tests.airflow_rest import Airflow, wait_for  # noqa: E402
 from tests.projects import copy_project  # noqa: E402
 
 PICTURES = ROOT / "docs" / "images"
@@ -99,9 +99,9 @@ def show_airflow(page: Page, servers: Servers) -> None:
     page.get_by_test_id("trigger-dag-submit").click()
     page.get_by_test_id("trigger-dag-submit").wait_for(state="detached")
 
-    api = Api(servers)
-    (run,) = api.call("GET", f"/dags/{DATASET}/dagRuns?run_type=manual")["dag_runs"]
-    api.wait_for_end(DATASET, run["dag_run_id"])
+    airflow = Airflow.of(servers)
+    (run,) = airflow.api(f"dags/{DATASET}/dagRuns?run_type=manual")["dag_runs"]
+    airflow.end_of(DATASET, run["dag_run_id"])
     page.goto(f"/dags/{DATASET}/runs/{quote(run['dag_run_id'])}")
     page.get_by_text("Success").first.wait_for()
     picture(page, "run")
@@ -152,10 +152,10 @@ def show_approval(page: Page, servers: Servers) -> None:
         "x",
     ]
     subprocess.run(commit, cwd=servers.project, check=True)
-    api = Api(servers)
-    wait(lambda: "approve" in task_ids(api), "the task approve")
-    run_id = api.trigger(DATASET, rows=ROWS, seed=8)
-    api.wait_for(DATASET, run_id, "approve", {"awaiting_input"})
+    airflow = Airflow.of(servers)
+    wait_for("task approve", lambda: "approve" in task_ids(airflow))
+    run_id = airflow.trigger(DATASET, rows=ROWS, seed=8)
+    airflow.wait_for_task(DATASET, run_id, "approve", "awaiting_input")
     page.set_viewport_size({"width": WIDTH, "height": 1100})
     page.goto(f"/dags/{DATASET}/runs/{quote(run_id)}/tasks/approve/required_actions")
     page.get_by_role("button", name="Approve").first.wait_for()
@@ -166,9 +166,9 @@ def show_approval(page: Page, servers: Servers) -> None:
     picture(page, "candidate")
 
 
-def task_ids(api: Api) -> set[str]:
+def task_ids(airflow: Airflow) -> set[str]:
     """The tasks of the DAG, as Airflow has read it last."""
-    return {task["task_id"] for task in api.call("GET", f"/dags/{DATASET}/tasks")["tasks"]}
+    return {task["task_id"] for task in airflow.api(f"dags/{DATASET}/tasks")["tasks"]}
 
 
 def picture(page: Page, name: str) -> None:

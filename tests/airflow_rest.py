@@ -4,14 +4,19 @@ import http.client
 import json
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from tasks.commands.server_settings import USER, Servers, password_of
 from tasks.commands.servers import request
 
-SECONDS = 300
+SECONDS = 600
 """How long anything may take; the limit only ends a test that would hang."""
+
+ENDED = {"success", "failed"}
 
 
 @dataclass
@@ -27,24 +32,46 @@ class Airflow:
     password: Callable[[], str]
     _token: str | None = None
 
-    def api(self, path: str, content: Any = None) -> Any:
+    @classmethod
+    def of(cls, servers: Servers) -> "Airflow":
+        """That of `proofmint up`."""
+        return cls(servers.url("airflow"), lambda: password_of(servers, "airflow"))
+
+    def api(self, path: str, content: Any = None, method: str | None = None) -> Any:
         """What the API answers to its administrator.
+
+        Args:
+            path: below the address of the API.
+            content: is sent as JSON; None: nothing is.
+            method: of HTTP; None: POST with content, GET without.
 
         Raises:
             OSError: it does not answer, or not well.
         """
         if self._token is None:
-            login = {"username": "admin", "password": self.password()}
+            login = {"username": USER, "password": self.password()}
             self._token = request(f"{self.url}/auth/token", content=login)["access_token"]
-        return request(
-            f"{self.url}/api/v2/{path}", {"Authorization": f"Bearer {self._token}"}, content
+        message = urllib.request.Request(  # noqa: S310 - our own addresses
+            f"{self.url}/api/v2/{path}",
+            data=None if content is None else json.dumps(content).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            method=method,
         )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(message, timeout=60) as answer:
+            return json.load(answer)
 
-    def trigger(self, dag: str, run_id: str, **conf: Any) -> None:
-        """Start a run of a DAG, as soon as Airflow knows the DAG."""
+    def unpause(self, dag: str) -> None:
+        """Let a DAG run, as soon as Airflow has read it."""
         wait_for(f"the DAG {dag}", lambda: self._known(dag))
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        self.api(f"dags/{dag}/dagRuns", body)
+        self.api(f"dags/{dag}", {"is_paused": False}, "PATCH")
+
+    def trigger(self, dag: str, run_id: str | None = None, **conf: Any) -> str:
+        """Start a run of a DAG, as soon as Airflow knows the DAG; return the run's id."""
+        wait_for(f"the DAG {dag}", lambda: self._known(dag))
+        named = {} if run_id is None else {"dag_run_id": run_id}
+        body = {**named, "logical_date": None, "conf": conf}
+        return str(self.api(f"dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def _known(self, dag: str) -> bool:
         try:
@@ -56,30 +83,53 @@ class Airflow:
     def state_of(self, dag: str, run_id: str) -> str:
         """State of a run; empty while nobody answers."""
         try:
-            return str(self.api(f"dags/{dag}/dagRuns/{run_id}")["state"])
+            return str(self.api(_run(dag, run_id))["state"])
         except (OSError, ValueError, http.client.HTTPException):
             return ""
 
     def tasks_of(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The tasks of a run by id."""
-        answer = self.api(f"dags/{dag}/dagRuns/{run_id}/taskInstances")
+        answer = self.api(f"{_run(dag, run_id)}/taskInstances?limit=100")
         return {task["task_id"]: task for task in answer["task_instances"]}
 
-    def finish(self, dag: str, run_id: str, seconds: float = 300) -> dict[str, dict[str, Any]]:
-        """Wait until a run has ended well; return its tasks."""
-        ended = ("success", "failed")
+    def result_of(self, dag: str, run_id: str, task: str) -> Any:
+        """What a task returned."""
+        place = f"{_run(dag, run_id)}/taskInstances/{task}/xcomEntries/return_value"
+        return self.api(f"{place}?deserialize=false")["value"]
+
+    def wait_for_task(self, dag: str, run_id: str, task: str, state: str) -> None:
+        """Wait until a task is in a state; that its run has ended without ends the test."""
+        seen: list[str] = []
+
+        def reached() -> bool:
+            seen[:] = [self.state_of(dag, run_id), self.tasks_of(dag, run_id)[task]["state"]]
+            return seen[1] == state or seen[0] in ENDED
+
+        wait_for(f"{task} of {dag}", reached)
+        assert seen[1] == state, self._states(dag, run_id)
+
+    def end_of(self, dag: str, run_id: str, seconds: float = SECONDS) -> str:
+        """Wait until a run has ended; return its state."""
         wait_for(
             f"{dag} {run_id}",
-            lambda: self.state_of(dag, run_id) in ended,
+            lambda: self.state_of(dag, run_id) in ENDED,
             lambda: json.dumps(self._states(dag, run_id)),
             seconds,
         )
-        state, tasks = self.state_of(dag, run_id), self.tasks_of(dag, run_id)
+        return self.state_of(dag, run_id)
+
+    def finish(self, dag: str, run_id: str, seconds: float = 300) -> dict[str, dict[str, Any]]:
+        """Wait until a run has ended well; return its tasks."""
+        state = self.end_of(dag, run_id, seconds)
         assert state == "success", f"{self._states(dag, run_id)}"
-        return tasks
+        return self.tasks_of(dag, run_id)
 
     def _states(self, dag: str, run_id: str) -> dict[str, Any]:
         return {name: task["state"] for name, task in self.tasks_of(dag, run_id).items()}
+
+
+def _run(dag: str, run_id: str) -> str:
+    return f"dags/{dag}/dagRuns/{quote(run_id, safe='')}"
 
 
 def wait_for(

@@ -16,7 +16,7 @@ import pytest
 from tasks import versions
 from tasks.commands.server_settings import servers_of
 from tasks.publishing.verification import verify_release
-from tests.airflow_api import ENDED, Api, wait
+from tests.airflow_rest import ENDED, Airflow, wait_for
 from tests.made_up import make_project
 
 pytestmark = pytest.mark.slow
@@ -55,24 +55,24 @@ def rows_of(dataset: str, run: int) -> int:
 
 @pytest.mark.timeout(3 * 3600)
 def test_twenty_datasets_with_three_runs_each_at_once(project: Path) -> None:
-    api = Api(servers_of(project))
+    airflow = Airflow.of(servers_of(project))
     for dataset in DATASETS:
-        api.unpause(dataset)
+        airflow.unpause(dataset)
     runs = {
-        (dataset, number): api.trigger(dataset, rows=rows_of(dataset, number))
+        (dataset, number): airflow.trigger(dataset, rows=rows_of(dataset, number))
         for number in range(RUNS)
         for dataset in DATASETS
     }
 
     def all_ended() -> bool:
-        listed = api.call("GET", "/dags/~/dagRuns?limit=100")["dag_runs"]
+        listed = airflow.api("dags/~/dagRuns?limit=100")["dag_runs"]
         return len(listed) == len(runs) and all(run["state"] in ENDED for run in listed)
 
-    wait(all_ended, "the end of all runs", seconds=3 * 3600)
-    assert {api.state(dataset, run) for (dataset, _), run in runs.items()} == {"success"}
+    wait_for("end of all runs", all_ended, seconds=3 * 3600)
+    assert {airflow.state_of(dataset, run) for (dataset, _), run in runs.items()} == {"success"}
 
     for (dataset, number), run in runs.items():
-        outcome = api.result(dataset, run, "release")
+        outcome = airflow.result_of(dataset, run, "release")
         found = {version.name: version for version in versions.versions(project, dataset)}
         assert set(found) == {"v1", "v2", "v3"}
         version = found[outcome["version"]]
