@@ -76,12 +76,15 @@ def _mend_project(project: Path, dataset: str, standing: Version | None) -> None
     for version in versions.versions(project, dataset):
         if version.withdrawn and _is_there(there, project, version):
             write_whole(notice_of(there.release), version.withdrawn.notice)
-    if standing is None or _is_there(there, project, standing):
+    if standing is None:
         return
-    with copy_of(project, standing) as copy:
-        with new_folder(there.release) as draft:
-            shutil.copytree(copy.folder, draft, dirs_exist_ok=True, copy_function=shutil.copyfile)
-        write_whole(there.attestation, copy.attestation)
+    if not _is_there(there, project, standing):
+        with copy_of(project, standing) as copy:
+            with new_folder(there.release) as draft:
+                shutil.copytree(
+                    copy.folder, draft, dirs_exist_ok=True, copy_function=shutil.copyfile
+                )
+            write_whole(there.attestation, copy.attestation)
     notice_of(there.release).unlink(missing_ok=True)
 
 

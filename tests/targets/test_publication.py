@@ -24,6 +24,7 @@ from tasks.errors import (
     VerificationError,
     WorkspaceError,
 )
+from tasks.publishing.notices import notice_of
 from tasks.publishing.targets.delta import DeltaTarget
 from tasks.publishing.verification import attestation_of, verify_release
 from tasks.tracking import ALIAS, open_tracker
@@ -129,6 +130,7 @@ def test_withdrawn_is_said_everywhere(project: Path, capsys: pytest.CaptureFixtu
     assert version_of(project / "releases" / DATASET) == "v1"
     out = project.parent / "out" / DATASET
     assert version_of(out / "current") == "v1"
+    assert not notice_of(project / "releases" / DATASET).exists()
     with pytest.raises(VerificationError, match=f"WITHDRAWN.*{REASON}"):
         verify(out / "v2")
     client = open_tracker(None, state_of(project) / "mlflow")._client
