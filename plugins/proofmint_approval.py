@@ -59,8 +59,8 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         }
         super().__init__(**options)
 
-    def execute(self, context: Mapping[str, Any]) -> None:
-        """Ask, if there is something to ask.
+    def execute(self, context: Mapping[str, Any]) -> str | None:
+        """Ask, if there is something to ask; else return the approval of before, signed, if there is one.
 
         Raises:
             AirflowFailException: this run is of a terminal, where Airflow can ask nobody.
@@ -68,7 +68,7 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         request = self._request(context)
         if not request["pending"]:
             self.log.info("unchanged, or approved before: nobody is asked")
-            return
+            return self._signed(request["digest"])
         if PROGRESS_FILE_VARIABLE in os.environ:
             raise self._not_approved(
                 context,
@@ -80,9 +80,9 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
         self.subject = request["subject"]
         self.body = f"{request['body']}\n\n{self._links(context)}"
         self.params["digest"] = _digest_field(request["digest"])
-        super().execute(context)
+        return super().execute(context)
 
-    def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> str:
+    def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> str | None:
         """Return the approval, signed, for the release; called when somebody has answered.
 
         Raises:
@@ -118,7 +118,7 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
                 " this task to ask again, or start another run if the release is another one now",
             )
         self.log.info("approved by %s", by)
-        return self._keep(
+        self._keep(
             {
                 "by": by,
                 "at": event["responded_at"].isoformat(timespec="seconds"),
@@ -127,16 +127,24 @@ class ApproveOperator(DatasetOperator, ApprovalOperator):
                 "through": f"Airflow run {context['run_id']}",
             }
         )
+        return self._signed(digest)
 
-    def _keep(self, said: dict[str, str]) -> str:
-        """Keep the approval here; return it signed, for a release on a worker with another disk."""
+    def _keep(self, said: dict[str, str]) -> None:
+        from tasks import approvals
+        from tasks.workspace import state_of
+
+        approval = approvals.Approval.model_validate(said)
+        approvals.keep(state_of(Path(self.project)), self.dataset, approval)
+
+    def _signed(self, digest: str) -> str | None:
+        """The approval that is kept here, for a release on a worker with another disk."""
         from tasks import approvals
         from tasks.publishing.signed_approvals import sign_approval
         from tasks.workspace import state_of
 
         state = state_of(Path(self.project))
-        kept = approvals.keep(state, self.dataset, approvals.Approval.model_validate(said))
-        return sign_approval(state, self.dataset, kept)
+        kept = approvals.find(state, self.dataset, digest)
+        return sign_approval(state, self.dataset, kept) if kept else None
 
     def _request(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The question as the release that stands in the run's worktree puts it."""

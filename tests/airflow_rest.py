@@ -118,7 +118,7 @@ class Airflow:
         )
         return self.state_of(dag, run_id)
 
-    def finish(self, dag: str, run_id: str, seconds: float = 300) -> dict[str, dict[str, Any]]:
+    def finish(self, dag: str, run_id: str, seconds: float = SECONDS) -> dict[str, dict[str, Any]]:
         """Wait until a run has ended well; return its tasks."""
         state = self.end_of(dag, run_id, seconds)
         assert state == "success", f"{self._states(dag, run_id)}"
