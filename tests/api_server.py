@@ -102,7 +102,8 @@ def api_server(project: Path, users: Mapping[str, str]) -> Iterator[ApiServer]:
         project: has dags/ and plugins/; Airflow's home is made in its `.proofmint`.
         users: the role of each, by name.
     """
-    passwords = {name: secrets.token_urlsafe(12) for name in users}
+    # Of hexadecimal digits: a password with a dash in front is an option to a command.
+    passwords = {name: secrets.token_hex(12) for name in users}
     home = project / ".proofmint" / "airflow"
     home.mkdir(parents=True)
     port = _free_port()
