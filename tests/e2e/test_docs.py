@@ -23,7 +23,6 @@ QUICK = {
     "docs/evaluation.md",
     "docs/extending.md",
     "docs/gates.md",
-    "docs/guide.md",
 }
 """Pages that `make test` executes; all of them: `make test-slow`."""
 
