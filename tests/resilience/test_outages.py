@@ -131,12 +131,13 @@ class Cable:
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)  # wakes the threads that wait for its bytes
-            end.close()
-        self._ends.clear()
 
     def close(self) -> None:
         self._server.close()
         self.cut()
+        # Not before: a thread that still waits would read from whoever got the number of its file next.
+        for end in self._ends:
+            end.close()
 
 
 def test_the_network_is_cut_in_the_middle_of_ingest(
